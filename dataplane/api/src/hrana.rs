@@ -1,0 +1,1 @@
+//! Hrana's JSON types.

@@ -1,0 +1,4 @@
+//! Orion's data plane.
+
+pub mod page;
+pub mod vfs;

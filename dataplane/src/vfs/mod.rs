@@ -1,0 +1,4 @@
+//! The SQLite VFS.
+mod backend;
+
+pub use backend::{Backend, Batch, ReadError, Refusal, View};
