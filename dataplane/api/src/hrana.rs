@@ -1,1 +1,0 @@
-//! Hrana's JSON types.
