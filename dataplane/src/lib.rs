@@ -1,4 +1,6 @@
 //! Orion's data plane.
 
+pub mod bench;
+pub mod cli;
 pub mod page;
 pub mod vfs;

@@ -1,2 +1,7 @@
-//! x
-fn main() {}
+//! The binary `orion`: a server, and the tools that talk to one.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    orion::cli::main()
+}
