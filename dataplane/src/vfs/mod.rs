@@ -1,4 +1,45 @@
-//! The SQLite VFS.
+//! The SQLite VFS: SQLite reads pages of one pinned version and hands over exactly the pages that a
+//! transaction changed.
+//!
+//! A connection is opened through [`open`] with a [`Link`], which names its [`Backend`] and its limits. The
+//! way of the link to the file: a token in a registry, taken out when SQLite opens the file, so that no SQL
+//! text can name another connection's database.
+//!
+//! Life of a write:
+//! 1. `xLock(SHARED)` asks the backend for a [`View`] and pins it; every read is from that view.
+//! 2. `xLock(RESERVED)` is `Backend::reserve`; refused with BUSY_SNAPSHOT, READONLY or FULL.
+//! 3. The pager keeps changed pages in memory (`cache_spill=OFF`) and their originals too
+//!    (`journal_mode=MEMORY`). At commit it finds `SQLITE_IOCAP_BATCH_ATOMIC` and an in-memory journal:
+//!    `BEGIN_ATOMIC_WRITE`, one `xWrite` per changed page, `COMMIT_ATOMIC_WRITE`.
+//! 4. `COMMIT_ATOMIC_WRITE` is `Backend::commit` with one [`Batch`]; the view that comes back is read from
+//!    then on, until the lock is given back.
+//!
+//! INVARIANT: nothing changes a database but a batch. A write outside of one is refused, journals and WAL
+//! files cannot be opened, and the pragmas that would lead there are refused (`pragma`).
+//! INVARIANT: a refused batch answers with a code after which SQLite rolls back (FULL, BUSY_SNAPSHOT,
+//! READONLY, ABORT), never with an IOERR (SQLite would write past the batch), never with plain BUSY (an
+//! explicit COMMIT would stay open).
+//! INVARIANT: no panic crosses into SQLite: it becomes an error and the connection is poisoned.
+//!
+//! Modules: `main_file`, `temp_file`, `pragma`, `quota` and `link` are safe code that decides; `ffi`,
+//! `control` and `heap` speak C, and are the only unsafe code of the product.
+
 mod backend;
+mod control;
+mod ffi;
+mod link;
+mod main_file;
+#[cfg(test)]
+pub(crate) mod memory;
+mod pragma;
+mod quota;
+mod registry;
+mod temp_file;
+#[cfg(test)]
+mod tests;
 
 pub use backend::{Backend, Batch, ReadError, Refusal, View};
+pub use control::{memory_used, reset_cache, watch};
+pub use link::{Fault, Link, Settings};
+pub use quota::{Quota, TempSpace};
+pub use registry::open;
