@@ -3,4 +3,5 @@
 pub mod bench;
 pub mod cli;
 pub mod page;
+pub mod sql;
 pub mod vfs;

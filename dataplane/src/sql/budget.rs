@@ -1,0 +1,102 @@
+//! Time and result bytes that the statements of one request share.
+
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What is left for the statements of one request.
+#[derive(Clone, Copy, Debug)]
+pub struct Budget {
+    deadline: Instant,
+    result_bytes_left: u64,
+}
+
+impl Budget {
+    /// A budget that ends at `deadline`.
+    pub fn new(deadline: Instant, result_bytes: u64) -> Budget {
+        Budget {
+            deadline,
+            result_bytes_left: result_bytes,
+        }
+    }
+
+    /// A budget that ends after `time`.
+    pub fn lasting(time: Duration, result_bytes: u64) -> Budget {
+        Budget::new(Instant::now() + time, result_bytes)
+    }
+
+    /// When it ends.
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Bytes of results that may still come.
+    pub fn result_bytes_left(&self) -> u64 {
+        self.result_bytes_left
+    }
+
+    /// Counts `bytes` of a result; false if they are too many.
+    pub(super) fn take(&mut self, bytes: u64) -> bool {
+        match self.result_bytes_left.checked_sub(bytes) {
+            Some(left) => {
+                self.result_bytes_left = left;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+/// Why the running statement was ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// Its time was over.
+    Deadline,
+    /// It keeps too many pages.
+    Pages,
+}
+
+/// Shared by a connection and its progress handler.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    state: Mutex<WatchState>,
+}
+
+#[derive(Debug, Default)]
+struct WatchState {
+    deadline: Option<Instant>,
+    ended: Option<Ended>,
+}
+
+impl Watch {
+    pub(super) fn new() -> Arc<Watch> {
+        Arc::default()
+    }
+
+    /// A statement begins that must end at `deadline`.
+    pub(super) fn arm(&self, deadline: Instant) {
+        *self.state.lock() = WatchState {
+            deadline: Some(deadline),
+            ended: None,
+        };
+    }
+
+    /// The statement is over; nothing interrupts what the service itself does.
+    pub(super) fn disarm(&self) -> Option<Ended> {
+        std::mem::take(&mut *self.state.lock()).ended
+    }
+
+    /// Called by SQLite now and then; true ends the statement.
+    pub(super) fn ends(&self, cached_bytes: u64, most_bytes: u64) -> bool {
+        let mut state = self.state.lock();
+        let Some(deadline) = state.deadline else {
+            return false;
+        };
+        if cached_bytes > most_bytes {
+            state.ended = Some(Ended::Pages);
+        } else if Instant::now() >= deadline {
+            state.ended = Some(Ended::Deadline);
+        }
+        state.ended.is_some()
+    }
+}

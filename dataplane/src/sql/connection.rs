@@ -1,0 +1,516 @@
+//! One connection to one database: runs statements, one at a time, within policy and limits.
+
+use super::arguments::{self, Args};
+use super::budget::{Budget, Watch};
+use super::error::Circumstances;
+use super::options::{Options, Role};
+use super::policy::{Classification, Facts, Policy};
+use super::result::{Column, Description, Parameter, StatementResult};
+use super::{Code, Error, Kind, Limits, Value};
+use crate::vfs::{self, Backend, Link, Settings};
+use bytes::Bytes;
+use rusqlite::config::DbConfig;
+use rusqlite::fallible_iterator::FallibleIterator;
+use rusqlite::limits::Limit;
+use rusqlite::types::ValueRef;
+use rusqlite::{Batch, CachedStatement, Row, Statement, StatementStatus};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Steps of the virtual machine between two looks at the clock: about 10 to 100 µs.
+const OPERATIONS_BETWEEN_LOOKS: i32 = 1000;
+/// What a value and a row cost in a result besides their bytes.
+const VALUE_OVERHEAD: u64 = 16;
+
+/// A connection. Used by one thread at a time.
+pub struct Connection {
+    inner: rusqlite::Connection,
+    link: Arc<Link>,
+    policy: Arc<Policy>,
+    watch: Arc<Watch>,
+    options: Options,
+    facts: RefCell<HashMap<Box<str>, Facts>>,
+    marked: Cell<bool>,
+}
+
+/// Cancels what runs on a connection, from any thread.
+pub struct InterruptHandle(rusqlite::InterruptHandle);
+
+impl InterruptHandle {
+    /// The running statement ends with `SQLITE_INTERRUPT`; nothing happens if none runs.
+    pub fn interrupt(&self) {
+        self.0.interrupt();
+    }
+}
+
+impl Connection {
+    /// Opens a connection on `backend`.
+    pub fn open(backend: Arc<dyn Backend>, options: Options) -> Result<Connection, Error> {
+        let link = Link::new(
+            backend,
+            Settings {
+                transaction_bytes: options.limits.transaction_bytes,
+                cache_bytes: options.limits.cache_bytes,
+                temp: options.temp.clone(),
+            },
+        );
+        link.set_read_only(options.role == Role::Reader);
+        let opened = vfs::open(&link).map_err(|error| failure(error, &link))?;
+        let policy = Policy::new(Arc::clone(&link));
+        let mut connection = Connection {
+            inner: opened,
+            policy,
+            watch: Watch::new(),
+            options,
+            facts: RefCell::default(),
+            marked: Cell::new(false),
+            link: Arc::clone(&link),
+        };
+        let prepared = link.run(|| connection.guard());
+        prepared.map_err(|error| failure(error, &link))?;
+        Ok(connection)
+    }
+
+    /// Puts policy and limits in place.
+    fn guard(&mut self) -> rusqlite::Result<()> {
+        let limits = &self.options.limits;
+        self.inner
+            .set_prepared_statement_cache_capacity(limits.cached_statements);
+        for (option, value) in [
+            (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
+            (DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false),
+            (DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, false),
+            (DbConfig::SQLITE_DBCONFIG_ENABLE_FTS3_TOKENIZER, false),
+        ] {
+            self.inner.set_db_config(option, value)?;
+        }
+        set_limits(&self.inner, limits)?;
+        // The originals of changed pages count too, and the cache itself.
+        let most_bytes = limits.transaction_bytes.saturating_add(limits.cache_bytes);
+        let watch = Arc::clone(&self.watch);
+        vfs::watch(&mut self.inner, OPERATIONS_BETWEEN_LOOKS, move |cached_bytes| {
+            watch.ends(cached_bytes, most_bytes)
+        })?;
+        let policy = Arc::clone(&self.policy);
+        self.inner
+            .authorizer(Some(move |context: rusqlite::hooks::AuthContext<'_>| {
+                policy.authorize(&context)
+            }))
+    }
+
+    /// Runs exactly one statement. With `want_rows` false its rows are counted in nothing and dropped.
+    ///
+    /// A result larger than the budget ends a writing statement as an interrupt would: its whole transaction
+    /// is rolled back.
+    pub fn execute(
+        &mut self,
+        sql: &str,
+        args: &Args,
+        want_rows: bool,
+        budget: &mut Budget,
+    ) -> Result<StatementResult, Error> {
+        self.enter(|connection| {
+            let read_only = is_begin_read_only(sql);
+            let (mut statement, facts) = connection.prepare(sql)?;
+            arguments::bind(&mut statement, args, |error| connection.failed(error))?;
+            let rows = if want_rows {
+                RowsWanted::Yes
+            } else {
+                RowsWanted::No
+            };
+            let result = connection.run(&mut statement, facts, rows, budget)?;
+            if read_only {
+                connection.link.set_read_only(true);
+            }
+            Ok(result)
+        })
+    }
+
+    /// Runs all statements of a script, dropping their rows.
+    pub fn sequence(&mut self, sql: &str, budget: &mut Budget) -> Result<(), Error> {
+        self.enter(|connection| {
+            let mut batch = Batch::new(&connection.inner, sql);
+            loop {
+                connection.policy.begin_prepare();
+                let next = batch.next();
+                let facts = connection.policy.end_prepare().unwrap_or_default();
+                let Some(mut statement) = next.map_err(|error| connection.failed(error))? else {
+                    return Ok(());
+                };
+                if statement.parameter_count() > 0 {
+                    return Err(Error::arguments("a script cannot have parameters"));
+                }
+                connection.run(&mut statement, facts, RowsWanted::No, budget)?;
+            }
+        })
+    }
+
+    /// What the statement is and asks for, without running it.
+    pub fn describe(&mut self, sql: &str) -> Result<Description, Error> {
+        self.enter(|connection| {
+            let (statement, _) = connection.prepare(sql)?;
+            let params = (1..=statement.parameter_count())
+                .map(|index| Parameter {
+                    name: statement.parameter_name(index).map(str::to_owned),
+                })
+                .collect();
+            Ok(Description {
+                params,
+                cols: columns(&statement),
+                is_explain: statement.is_explain() != 0,
+                is_readonly: statement.readonly(),
+            })
+        })
+    }
+
+    /// What SQLite says of the statement, without running it.
+    pub fn classify(&mut self, sql: &str) -> Result<Classification, Error> {
+        self.enter(|connection| {
+            let (statement, facts) = connection.prepare(sql)?;
+            Ok(Classification {
+                writes: !statement.readonly(),
+                transaction: facts.transaction,
+                touches_connection: facts.touches_connection,
+            })
+        })
+    }
+
+    /// No explicit transaction is open.
+    pub fn is_autocommit(&self) -> bool {
+        self.inner.is_autocommit()
+    }
+
+    /// The last call failed because the backend answered `Refusal::NoTurn`; reading it clears it.
+    pub fn take_wants_turn(&mut self) -> bool {
+        self.link.take_wants_turn()
+    }
+
+    /// An explicit transaction has taken its snapshot.
+    pub fn has_read(&self) -> bool {
+        !self.is_autocommit() && self.link.is_pinned()
+    }
+
+    /// A following user of this connection could see what this one left: it must not be shared any more.
+    pub fn is_marked(&self) -> bool {
+        self.marked.get()
+    }
+
+    /// A panic went through one of its callbacks: close it.
+    pub fn is_poisoned(&self) -> bool {
+        self.link.is_poisoned()
+    }
+
+    /// Ends the transaction, if one is open, undoing it.
+    pub fn rollback(&mut self) {
+        let link = Arc::clone(&self.link);
+        link.run(|| {
+            self.policy.begin_internal();
+            self.watch.disarm();
+            if !self.inner.is_autocommit() && self.inner.execute_batch("ROLLBACK").is_err() {
+                // Only a statement that still runs can be in the way, and none outlives a call.
+                self.inner.flush_prepared_statement_cache();
+                let _ = self.inner.execute_batch("ROLLBACK");
+            }
+            self.after_statement();
+        });
+        debug_assert!(self.inner.is_autocommit());
+    }
+
+    /// Drops cached pages and schema: after pending versions were discarded, or another node's commits took
+    /// their place. Without it, a commit with the same change counter leaves stale pages in the cache, and the
+    /// next write puts them back. Both parts are needed; only outside of a transaction.
+    pub fn forget_cached_pages(&mut self) -> Result<(), Error> {
+        let link = Arc::clone(&self.link);
+        link.run(|| {
+            self.policy.begin_internal();
+            self.watch.disarm();
+            vfs::reset_cache(&self.inner)?;
+            self.inner.execute_batch("PRAGMA writable_schema=RESET")
+        })
+        .map_err(|error| failure(error, &link))
+    }
+
+    /// For other threads, to cancel what runs here.
+    pub fn interrupt_handle(&self) -> InterruptHandle {
+        InterruptHandle(self.inner.get_interrupt_handle())
+    }
+
+    /// Bytes of heap that SQLite holds for this connection.
+    pub fn memory_used(&self) -> u64 {
+        vfs::memory_used(&self.inner)
+    }
+
+    /// How it was opened.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Runs `work` with this connection's temporary files, forgetting what failed before.
+    fn enter<R>(&mut self, work: impl FnOnce(&Connection) -> Result<R, Error>) -> Result<R, Error> {
+        let link = Arc::clone(&self.link);
+        link.run(|| {
+            link.take_fault();
+            link.take_wants_turn();
+            if link.is_poisoned() {
+                return Err(poisoned());
+            }
+            let result = work(self);
+            self.after_statement();
+            result
+        })
+    }
+
+    fn after_statement(&self) {
+        if self.inner.is_autocommit() {
+            self.link.set_read_only(self.options.role == Role::Reader);
+        }
+    }
+
+    fn prepare(&self, sql: &str) -> Result<(CachedStatement<'_>, Facts), Error> {
+        let text = sql.trim();
+        self.policy.begin_prepare();
+        let prepared = self.inner.prepare_cached(text);
+        let seen = self.policy.end_prepare();
+        let statement = prepared.map_err(|error| self.prepare_failed(text, error))?;
+        let facts = match seen {
+            Some(facts) => self.remember(text, facts),
+            None => match self.facts.borrow().get(text) {
+                Some(facts) => *facts,
+                None if statement.expanded_sql().is_none() => {
+                    return Err(Error::new(
+                        Code::SqlNoStatement,
+                        Kind::Invalid,
+                        "the text holds no statement",
+                    ));
+                }
+                None => Facts::default(),
+            },
+        };
+        Ok((statement, facts))
+    }
+
+    /// A statement of rusqlite's cache is not prepared again, so what was seen then is kept beside it.
+    fn remember(&self, text: &str, facts: Facts) -> Facts {
+        let mut known = self.facts.borrow_mut();
+        if known.len() >= self.options.limits.cached_statements.saturating_mul(4) {
+            known.clear();
+            // INVARIANT: facts are known of every cached statement.
+            self.inner.flush_prepared_statement_cache();
+        }
+        known.insert(text.into(), facts);
+        facts
+    }
+
+    /// rusqlite prepares what follows the first statement too; if that is what fails, there are several.
+    fn prepare_failed(&self, text: &str, error: rusqlite::Error) -> Error {
+        let error = self.failed(error);
+        if error.code() == Code::SqlManyStatements {
+            return error;
+        }
+        self.policy.begin_prepare();
+        let first = Batch::new(&self.inner, text).next();
+        self.policy.end_prepare();
+        match first {
+            Ok(Some(_)) => Error::new(Code::SqlManyStatements, Kind::Invalid, "more than one statement"),
+            _ => error,
+        }
+    }
+
+    fn run(
+        &self,
+        statement: &mut Statement<'_>,
+        facts: Facts,
+        wanted: RowsWanted,
+        budget: &mut Budget,
+    ) -> Result<StatementResult, Error> {
+        if facts.touches_connection {
+            self.marked.set(true);
+        }
+        let began = Instant::now();
+        self.watch
+            .arm(budget.deadline().min(began + self.options.limits.statement_time));
+        let changes_before = self.inner.total_changes();
+        let stepped = self.step(statement, wanted, budget);
+        if self
+            .policy
+            .end_prepare()
+            .is_some_and(|seen| seen.touches_connection)
+        {
+            self.marked.set(true);
+        }
+        let (rows, returned) = match stepped {
+            Ok(rows) => {
+                self.watch.disarm();
+                rows
+            }
+            Err(Stepped::TooLarge) => {
+                self.watch.disarm();
+                return Err(Error::new(
+                    Code::ResponseTooLarge,
+                    Kind::TooLarge,
+                    "the result is larger than the limit",
+                ));
+            }
+            Err(Stepped::Failed(error)) => return Err(self.failed(error)),
+        };
+        let written = self.inner.total_changes() - changes_before;
+        let scanned = u64::try_from(statement.reset_status(StatementStatus::FullscanStep)).unwrap_or(0);
+        Ok(StatementResult {
+            cols: columns(statement),
+            rows,
+            affected_row_count: if written > 0 { self.inner.changes() } else { 0 },
+            last_insert_rowid: (facts.inserts && written > 0).then(|| self.inner.last_insert_rowid()),
+            rows_read: scanned.saturating_add(returned),
+            rows_written: written,
+            duration: began.elapsed(),
+        })
+    }
+
+    fn step(
+        &self,
+        statement: &mut Statement<'_>,
+        wanted: RowsWanted,
+        budget: &mut Budget,
+    ) -> Result<(Vec<Vec<Value>>, u64), Stepped> {
+        let writes = !statement.readonly();
+        let mut rows = statement.raw_query();
+        let mut kept = Vec::new();
+        let mut returned = 0;
+        while let Some(row) = rows.next()? {
+            returned += 1;
+            if wanted == RowsWanted::No {
+                continue;
+            }
+            let Some(values) = values(row, budget)? else {
+                if writes {
+                    // Only stopping here would commit what RETURNING reported of.
+                    self.inner.get_interrupt_handle().interrupt();
+                    while rows.next()?.is_some() {}
+                }
+                return Err(Stepped::TooLarge);
+            };
+            kept.push(values);
+        }
+        Ok((kept, returned))
+    }
+
+    fn failed(&self, error: rusqlite::Error) -> Error {
+        Error::from_sqlite(
+            error,
+            Circumstances {
+                fault: self.link.take_fault(),
+                ended: self.watch.disarm(),
+                denied: self.policy.take_denied(),
+            },
+        )
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum RowsWanted {
+    Yes,
+    No,
+}
+
+/// Why stepping ended early.
+enum Stepped {
+    TooLarge,
+    Failed(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for Stepped {
+    fn from(error: rusqlite::Error) -> Stepped {
+        Stepped::Failed(error)
+    }
+}
+
+fn poisoned() -> Error {
+    Error::new(
+        Code::Sqlite(rusqlite::ffi::SQLITE_INTERNAL),
+        Kind::Internal,
+        "the connection failed and must be closed",
+    )
+}
+
+/// An error of the service's own work on `link`.
+fn failure(error: rusqlite::Error, link: &Link) -> Error {
+    Error::from_sqlite(
+        error,
+        Circumstances {
+            fault: link.take_fault(),
+            ..Circumstances::default()
+        },
+    )
+}
+
+fn set_limits(connection: &rusqlite::Connection, limits: &Limits) -> rusqlite::Result<()> {
+    for (limit, value) in [
+        (Limit::SQLITE_LIMIT_LENGTH, limits.value_bytes),
+        (Limit::SQLITE_LIMIT_SQL_LENGTH, limits.sql_bytes),
+        (Limit::SQLITE_LIMIT_COLUMN, limits.columns),
+        (Limit::SQLITE_LIMIT_EXPR_DEPTH, limits.expression_depth),
+        (Limit::SQLITE_LIMIT_COMPOUND_SELECT, limits.compound_terms),
+        (Limit::SQLITE_LIMIT_VDBE_OP, limits.vdbe_operations),
+        (Limit::SQLITE_LIMIT_VARIABLE_NUMBER, limits.variables),
+        (Limit::SQLITE_LIMIT_TRIGGER_DEPTH, limits.trigger_depth),
+        (Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, limits.like_pattern_bytes),
+        // One, for VACUUM's own copy; the policy denies every ATTACH of a client.
+        (Limit::SQLITE_LIMIT_ATTACHED, 1),
+        (Limit::SQLITE_LIMIT_WORKER_THREADS, 0),
+    ] {
+        connection.set_limit(limit, i32::try_from(value).unwrap_or(i32::MAX))?;
+    }
+    Ok(())
+}
+
+fn columns(statement: &Statement<'_>) -> Vec<Column> {
+    statement
+        .columns()
+        .map(|column| Column {
+            name: column.name().to_owned(),
+            decltype: column.decl_type().map(str::to_owned),
+        })
+        .collect()
+}
+
+/// The row's values; `None` if they exceed the budget.
+fn values(row: &Row<'_>, budget: &mut Budget) -> rusqlite::Result<Option<Vec<Value>>> {
+    let count = row.as_ref().column_count();
+    let mut values = Vec::with_capacity(count);
+    for index in 0..count {
+        let value = row.get_ref(index)?;
+        let bytes = match value {
+            ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes.len() as u64,
+            _ => 0,
+        };
+        if !budget.take(bytes + VALUE_OVERHEAD) {
+            return Ok(None);
+        }
+        values.push(owned(value));
+    }
+    Ok(Some(values))
+}
+
+fn owned(value: ValueRef<'_>) -> Value {
+    match value {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(integer) => Value::Integer(integer),
+        ValueRef::Real(real) => Value::Real(real),
+        // SQLite does not check that a text is UTF-8.
+        ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned()),
+        ValueRef::Blob(blob) => Value::Blob(Bytes::copy_from_slice(blob)),
+    }
+}
+
+/// `BEGIN TRANSACTION READONLY`, which libSQL's clients send for a read transaction. To SQLite, READONLY is
+/// only the transaction's name, so this one statement is known by its three tokens: it may not write.
+fn is_begin_read_only(sql: &str) -> bool {
+    let mut words = sql.trim().trim_end_matches(';').split_ascii_whitespace();
+    ["BEGIN", "TRANSACTION", "READONLY"].into_iter().all(|expected| {
+        words
+            .next()
+            .is_some_and(|word| word.eq_ignore_ascii_case(expected))
+    }) && words.next().is_none()
+}

@@ -1,0 +1,4 @@
+//! Laws of the SQL layer, each on a database in memory.
+
+mod fixture;
+mod results;
