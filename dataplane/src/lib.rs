@@ -4,4 +4,5 @@ pub mod bench;
 pub mod cli;
 pub mod page;
 pub mod sql;
+pub mod store;
 pub mod vfs;
