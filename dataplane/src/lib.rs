@@ -1,5 +1,6 @@
 //! Orion's data plane.
 
+pub mod base;
 pub mod bench;
 pub mod cli;
 pub mod page;
