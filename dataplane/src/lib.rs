@@ -3,6 +3,7 @@
 pub mod base;
 pub mod bench;
 pub mod cli;
+pub mod owner;
 pub mod page;
 pub mod sql;
 pub mod store;
