@@ -1,0 +1,207 @@
+//! The node's log: opening it, its groups, its threads.
+
+use super::flusher::{Flusher, Job};
+use super::group_log::{GroupLog, Shared};
+use super::recovery::{self, Found};
+use super::segment::{self, Segment};
+use super::spare::Spare;
+use super::{Error, recovery::Recovered};
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+
+/// How the log is kept.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Bytes of a segment. The first one is smaller, so that a new node starts at once.
+    pub segment_bytes: u64,
+    /// Bytes of entries kept in memory per group after they are on disk.
+    pub tail_bytes_max: usize,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        // 32 MiB: a minute of heavy writing, 50 ms to zero-fill in the background.
+        Options {
+            segment_bytes: 32 << 20,
+            tail_bytes_max: 8 << 20,
+        }
+    }
+}
+
+const FIRST_SEGMENT_BYTES: u64 = 4 << 20;
+
+/// What the log counts, for metrics.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Frames written, each with one fdatasync.
+    pub flushes: AtomicU64,
+    /// Bytes of frames.
+    pub bytes: AtomicU64,
+    /// Entries in them.
+    pub entries: AtomicU64,
+    /// Nanoseconds in write and fdatasync.
+    pub flush_nanos: AtomicU64,
+}
+
+/// What all groups of the node share.
+#[derive(Debug)]
+pub(super) struct Core {
+    pub(super) files: Mutex<HashMap<u64, Arc<File>>>,
+    pub(super) groups: Mutex<BTreeMap<u32, Arc<Shared>>>,
+    pub(super) spare: Arc<Spare>,
+    pub(super) poisoned: AtomicBool,
+    /// False when the segment in use is nearly full and no other can be had.
+    pub(super) has_room: AtomicBool,
+    pub(super) counters: Counters,
+    pub(super) options: Options,
+}
+
+/// The log of a node: one directory, owned by one process.
+#[derive(Debug)]
+pub struct Disk {
+    core: Arc<Core>,
+    jobs: mpsc::Sender<Job>,
+    found: Mutex<BTreeMap<u32, Found>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    _lock: File,
+}
+
+impl Disk {
+    /// Opens the directory, or makes it.
+    pub fn open(dir: &Path, options: Options) -> Result<Disk, Error> {
+        std::fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
+        let lock = lock(dir)?;
+        let recovered = recovery::recover(dir)?;
+        let (spare, spare_thread) = Spare::start(dir, options.segment_bytes)?;
+        let files = recovered
+            .segments
+            .iter()
+            .map(|segment| (segment.sequence, Arc::clone(&segment.file)));
+        let core = Arc::new(Core {
+            files: Mutex::new(files.collect()),
+            groups: Mutex::default(),
+            spare,
+            poisoned: AtomicBool::new(false),
+            has_room: AtomicBool::new(true),
+            counters: Counters::default(),
+            options,
+        });
+        let (jobs, queue) = mpsc::channel();
+        let Recovered {
+            mut segments,
+            groups,
+            end,
+            next_frame,
+        } = recovered;
+        let is_new = segments.is_empty();
+        if is_new {
+            segments.push_back(first_segment(dir, &core)?);
+        }
+        let metas = groups
+            .iter()
+            .map(|(number, found)| (*number, found.meta.clone()))
+            .collect();
+        let flusher = Flusher::new(Arc::clone(&core), segments, end, next_frame, metas);
+        let thread = std::thread::Builder::new()
+            .name("orion-log".to_owned())
+            .spawn(move || flusher.run(&queue))
+            .map_err(Error::io("start a thread for", dir))?;
+        Ok(Disk {
+            core,
+            jobs,
+            found: Mutex::new(groups),
+            threads: Mutex::new(vec![thread, spare_thread]),
+            _lock: lock,
+        })
+    }
+
+    /// The log of a group, made if it is new. To be asked for once per group.
+    pub(crate) fn group(&self, name: &str) -> GroupLog {
+        let mut found = self.found.lock();
+        let known = found
+            .iter()
+            .find(|(_, found)| found.meta.name == name)
+            .map(|(number, _)| *number);
+        let mut groups = self.core.groups.lock();
+        let next = found
+            .keys()
+            .chain(groups.keys())
+            .max()
+            .map_or(1, |number| number + 1);
+        let number = known.unwrap_or(next);
+        let mut recovered = found.remove(&number).unwrap_or_default();
+        recovered.meta.name = name.to_owned();
+        let shared = Arc::new(Shared::new(number, recovered));
+        groups.insert(number, Arc::clone(&shared));
+        GroupLog::new(Arc::clone(&self.core), shared, self.jobs.clone())
+    }
+
+    /// False when the disk has no room for another segment: nothing new may be proposed, what is in flight
+    /// still fits.
+    pub fn is_writable(&self) -> bool {
+        self.core.has_room.load(Ordering::Relaxed)
+    }
+
+    /// True after a write failed: the process must be started again.
+    pub fn is_poisoned(&self) -> bool {
+        self.core.poisoned.load(Ordering::Relaxed)
+    }
+
+    /// Numbers for metrics.
+    pub fn counters(&self) -> &Counters {
+        &self.core.counters
+    }
+
+    /// Bytes of all segments.
+    pub fn disk_bytes(&self) -> u64 {
+        let files = self.core.files.lock();
+        files
+            .values()
+            .filter_map(|file| file.metadata().ok())
+            .map(|metadata| metadata.len())
+            .sum()
+    }
+
+    /// Flushes what is queued and ends the threads. All groups must have been shut down.
+    pub fn close(&self) {
+        self.core.spare.stop();
+        let _ = self.jobs.send(Job::Stop);
+        for thread in self.threads.lock().drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the log panicked");
+            }
+        }
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// INVARIANT: one process per directory. The lock is the kernel's and ends with the process.
+fn lock(dir: &Path) -> Result<File, Error> {
+    let path = dir.join("lock");
+    let file = File::create(&path).map_err(Error::io("create", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(Error::Locked(dir.to_owned())),
+        Err(std::fs::TryLockError::Error(error)) => Err(Error::io("lock", &path)(error)),
+    }
+}
+
+fn first_segment(dir: &Path, core: &Core) -> Result<Segment, Error> {
+    let blank: PathBuf = dir.join("first.blank");
+    segment::make_blank(&blank, FIRST_SEGMENT_BYTES.min(core.options.segment_bytes))?;
+    let segment = Segment::name(&blank, 1, rand::random())?;
+    core.files
+        .lock()
+        .insert(segment.sequence, Arc::clone(&segment.file));
+    Ok(segment)
+}

@@ -1,0 +1,363 @@
+//! The thread that writes: many jobs, one frame, one fdatasync.
+
+use super::Error;
+use super::disk::Core;
+use super::frame::{Builder, Kind};
+use super::recovery::{Meta, Position};
+use super::segment::{HEADER, Segment};
+use super::stored::LogIdMessage;
+use crate::raft::{LogId, Types};
+use openraft::storage::IOFlushed;
+use prost::Message;
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+
+/// Bytes after which a frame takes no more jobs: bounds the time of one fdatasync.
+const FRAME_BYTES: usize = 4 << 20;
+
+/// Room that stays for what was proposed before the disk was found full.
+const RESERVE_BYTES: u64 = 8 << 20;
+
+/// Idle time after which the last frame is sealed by an empty one.
+const SEAL_AFTER: Duration = Duration::from_millis(50);
+
+/// What a group asks of the flusher.
+pub(super) enum Job {
+    Append {
+        group: u32,
+        entries: Vec<(u64, Vec<u8>)>,
+        committed: Option<LogId>,
+        done: IOFlushed<Types>,
+    },
+    Truncate {
+        group: u32,
+        after: u64,
+        done: oneshot::Sender<io::Result<()>>,
+    },
+    SaveMeta {
+        group: u32,
+        meta: Meta,
+        done: oneshot::Sender<io::Result<()>>,
+    },
+    Stop,
+}
+
+enum Done {
+    Append(IOFlushed<Types>),
+    Other(oneshot::Sender<io::Result<()>>),
+}
+
+pub(super) struct Flusher {
+    core: Arc<Core>,
+    segments: VecDeque<Segment>,
+    end: u64,
+    next_frame: u64,
+    sealed: bool,
+    metas: BTreeMap<u32, Meta>,
+    frame: Builder,
+    /// Entries of the frame under construction: group, index, offset in the frame, length.
+    placed: Vec<(u32, u64, usize, u32)>,
+    dones: Vec<Done>,
+}
+
+impl Flusher {
+    pub(super) fn new(
+        core: Arc<Core>,
+        segments: VecDeque<Segment>,
+        end: u64,
+        next_frame: u64,
+        metas: BTreeMap<u32, Meta>,
+    ) -> Flusher {
+        Flusher {
+            core,
+            segments,
+            end,
+            next_frame,
+            sealed: true,
+            metas,
+            frame: Builder::new(),
+            placed: Vec::new(),
+            dones: Vec::new(),
+        }
+    }
+
+    pub(super) fn run(mut self, queue: &Receiver<Job>) {
+        loop {
+            let stop = match queue.recv_timeout(SEAL_AFTER) {
+                Ok(job) => self.take(job) || self.drain(queue),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.seal();
+                    match queue.recv() {
+                        Ok(job) => self.take(job) || self.drain(queue),
+                        Err(_) => true,
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => true,
+            };
+            self.flush();
+            if stop {
+                self.seal();
+                return;
+            }
+        }
+    }
+
+    /// Takes what else is queued, up to the size of a frame. True when the flusher is to stop.
+    fn drain(&mut self, queue: &Receiver<Job>) -> bool {
+        while self.frame.len() < FRAME_BYTES {
+            match queue.try_recv() {
+                Ok(job) => {
+                    if self.take(job) {
+                        return true;
+                    }
+                }
+                Err(_) => return false,
+            }
+        }
+        false
+    }
+
+    fn take(&mut self, job: Job) -> bool {
+        match job {
+            Job::Append {
+                group,
+                entries,
+                committed,
+                done,
+            } => {
+                if let Some(id) = committed {
+                    self.note_committed(group, id);
+                }
+                for (index, bytes) in entries {
+                    let at = self.frame.push(Kind::Entry, group, index, &bytes);
+                    self.placed.push((group, index, at, bytes.len() as u32));
+                }
+                self.dones.push(Done::Append(done));
+            }
+            Job::Truncate { group, after, done } => {
+                self.placed
+                    .retain(|(of, index, ..)| *of != group || *index <= after);
+                self.frame.push(Kind::Truncate, group, after, &[]);
+                self.dones.push(Done::Other(done));
+            }
+            Job::SaveMeta {
+                group,
+                mut meta,
+                done,
+            } => {
+                meta.committed = meta
+                    .committed
+                    .or(self.metas.get(&group).and_then(|meta| meta.committed));
+                self.frame.push(Kind::Meta, group, 0, &meta.encode_to_vec());
+                self.metas.insert(group, meta);
+                self.dones.push(Done::Other(done));
+            }
+            Job::Stop => return true,
+        }
+        false
+    }
+
+    fn note_committed(&mut self, group: u32, id: LogId) {
+        let id = LogIdMessage::from(id);
+        let meta = self.metas.entry(group).or_default();
+        if meta.committed != Some(id) {
+            meta.committed = Some(id);
+            self.frame.push(Kind::Committed, group, 0, &id.encode_to_vec());
+        }
+    }
+
+    fn flush(&mut self) {
+        if self.dones.is_empty() {
+            return;
+        }
+        let result = if self.core.poisoned.load(Ordering::Relaxed) {
+            Err(Error::Poisoned)
+        } else {
+            self.write()
+        };
+        if let Err(error) = &result {
+            // INVARIANT: after a failed write or fdatasync nobody knows what is on the disk, and a later
+            // fdatasync that answers Ok proves nothing. Nothing more is accepted.
+            if !self.core.poisoned.swap(true, Ordering::Relaxed) {
+                tracing::error!(error = %super::chain(error), "the log's disk failed: this node accepts no more writes until it is started again");
+            }
+        }
+        self.frame.clear();
+        self.placed.clear();
+        for done in self.dones.drain(..) {
+            let outcome = match &result {
+                Ok(()) => Ok(()),
+                Err(error) => Err(io::Error::other(super::chain(error).to_string())),
+            };
+            match done {
+                Done::Append(callback) => callback.io_completed(outcome),
+                Done::Other(sender) => drop(sender.send(outcome)),
+            }
+        }
+        if result.is_ok() {
+            self.free_purged_segments();
+        }
+    }
+
+    fn write(&mut self) -> Result<(), Error> {
+        self.make_room(self.frame.len() as u64)?;
+        let start = Instant::now();
+        let at = self.write_frame()?;
+        let counters = &self.core.counters;
+        counters.flushes.fetch_add(1, Ordering::Relaxed);
+        counters.bytes.fetch_add(self.end - at, Ordering::Relaxed);
+        counters
+            .entries
+            .fetch_add(self.placed.len() as u64, Ordering::Relaxed);
+        counters
+            .flush_nanos
+            .fetch_add(start.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        self.publish_positions(at);
+        Ok(())
+    }
+
+    /// Writes the frame at the end of the last segment and syncs it; answers where it stands.
+    fn write_frame(&mut self) -> Result<u64, Error> {
+        let at = self.end;
+        let Some(segment) = self.segments.back() else {
+            return Err(Error::Poisoned);
+        };
+        let bytes = self.frame.finish(self.next_frame, segment.salt);
+        fail::fail_point!("log::before_write");
+        segment
+            .file
+            .write_all_at(bytes, at)
+            .map_err(Error::io("write", &segment.path))?;
+        fail::fail_point!("log::before_sync");
+        fail::fail_point!("log::sync_error", |_| Err(Error::io("sync", &segment.path)(
+            io::Error::other("injected")
+        )));
+        segment
+            .file
+            .sync_data()
+            .map_err(Error::io("sync", &segment.path))?;
+        fail::fail_point!("log::after_sync");
+        self.end += bytes.len() as u64;
+        self.next_frame += 1;
+        self.sealed = false;
+        Ok(at)
+    }
+
+    fn publish_positions(&mut self, at: u64) {
+        let Some(segment) = self.segments.back_mut() else {
+            return;
+        };
+        let groups = self.core.groups.lock();
+        for (group, index, offset, len) in self.placed.drain(..) {
+            let newest = segment.newest.entry(group).or_default();
+            *newest = index.max(*newest);
+            if let Some(shared) = groups.get(&group) {
+                let offset = (at + offset as u64) as u32;
+                shared.flushed(
+                    index,
+                    Position {
+                        segment: segment.sequence,
+                        offset,
+                        len,
+                    },
+                );
+            }
+        }
+        for shared in groups.values() {
+            shared.shrink_tail(self.core.options.tail_bytes_max);
+        }
+    }
+
+    /// An empty frame behind the last: whoever damages that one is found out.
+    fn seal(&mut self) {
+        let Some(segment) = self.segments.back() else {
+            return;
+        };
+        let fits = self.end + self.frame.len() as u64 <= segment.len;
+        if self.sealed || !fits || self.core.poisoned.load(Ordering::Relaxed) {
+            return;
+        }
+        match self.write_frame() {
+            Ok(_) => self.sealed = true,
+            Err(error) => {
+                self.core.poisoned.store(true, Ordering::Relaxed);
+                tracing::error!(error = %super::chain(&error), "the log's disk failed while idle");
+            }
+        }
+        self.frame.clear();
+    }
+
+    /// Goes to the next segment if `bytes` do not fit into this one.
+    fn make_room(&mut self, bytes: u64) -> Result<(), Error> {
+        let left = self
+            .segments
+            .back()
+            .map_or(0, |segment| segment.len.saturating_sub(self.end));
+        if left >= bytes {
+            let has_room = left - bytes >= RESERVE_BYTES || self.core.spare.is_expected();
+            self.core.has_room.store(has_room, Ordering::Relaxed);
+            return Ok(());
+        }
+        let blank = self.core.spare.take().ok_or_else(|| Error::Io {
+            what: "make the next segment after",
+            path: self
+                .segments
+                .back()
+                .map(|segment| segment.path.clone())
+                .unwrap_or_default(),
+            source: io::ErrorKind::StorageFull.into(),
+        })?;
+        let sequence = self.segments.back().map_or(1, |segment| segment.sequence + 1);
+        let next = Segment::name(&blank, sequence, rand::random())?;
+        self.core
+            .files
+            .lock()
+            .insert(next.sequence, Arc::clone(&next.file));
+        self.segments.push_back(next);
+        self.end = HEADER as u64;
+        self.repeat_metas()
+    }
+
+    /// The first frame of a segment: the meta data of all groups.
+    fn repeat_metas(&mut self) -> Result<(), Error> {
+        let mut frame = Builder::new();
+        for (group, meta) in &self.metas {
+            frame.push(Kind::Meta, *group, 0, &meta.encode_to_vec());
+        }
+        std::mem::swap(&mut self.frame, &mut frame);
+        let written = self.write_frame();
+        std::mem::swap(&mut self.frame, &mut frame);
+        written.map(drop)
+    }
+
+    /// Gives back the oldest segments as long as everything in them is purged.
+    ///
+    /// INVARIANT: the purge positions that allow this are on disk, in this segment or a later one.
+    fn free_purged_segments(&mut self) {
+        while self.segments.len() > 1 {
+            let purged = |(group, newest): (&u32, &u64)| {
+                self.metas
+                    .get(group)
+                    .and_then(|meta| meta.purged)
+                    .is_some_and(|id| id.index >= *newest)
+            };
+            if !self
+                .segments
+                .front()
+                .is_some_and(|segment| segment.newest.iter().all(purged))
+            {
+                return;
+            }
+            if let Some(segment) = self.segments.pop_front() {
+                self.core.files.lock().remove(&segment.sequence);
+                self.core.spare.give_back(&segment.path, segment.len);
+            }
+        }
+    }
+}

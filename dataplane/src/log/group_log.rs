@@ -1,0 +1,300 @@
+//! One group's log, as openraft sees it.
+
+use super::Error;
+use super::disk::Core;
+use super::flusher::Job;
+use super::recovery::{Found, Meta, Position};
+use super::stored;
+use super::tail::Tail;
+use crate::raft::{Entry, LogId, Types, Vote};
+use bytes::Bytes;
+use openraft::entry::RaftEntry;
+use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
+use openraft::{OptionalSend, RaftLogReader};
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::fmt::Debug;
+use std::io;
+use std::ops::{Bound, Range, RangeBounds};
+use std::os::unix::fs::FileExt;
+use std::sync::{Arc, mpsc};
+use tokio::sync::oneshot;
+
+/// State of one group that the flusher and the group share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    number: u32,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    meta: Meta,
+    /// Log id of the newest entry.
+    last: Option<LogId>,
+    tail: Tail,
+    /// Index of the first position.
+    first: u64,
+    positions: VecDeque<Position>,
+    committed_changed: bool,
+}
+
+impl Shared {
+    pub(super) fn new(number: u32, found: Found) -> Shared {
+        let Found {
+            meta,
+            first,
+            positions,
+        } = found;
+        let state = State {
+            meta,
+            last: None,
+            tail: Tail::default(),
+            first,
+            positions,
+            committed_changed: false,
+        };
+        Shared {
+            number,
+            state: Mutex::new(state),
+        }
+    }
+
+    /// The entry at `index` is on disk, at `position`.
+    pub(super) fn flushed(&self, index: u64, position: Position) {
+        let state = &mut *self.state.lock();
+        if state.positions.is_empty() {
+            state.first = index;
+        }
+        // Less than the next index: the entry replaces one that was truncated while this was on its way, or
+        // was purged meanwhile.
+        let Some(at) = index.checked_sub(state.first) else {
+            return;
+        };
+        state.positions.truncate(at as usize);
+        if state.positions.len() as u64 == at {
+            state.positions.push_back(position);
+        }
+    }
+
+    pub(super) fn shrink_tail(&self, bytes_max: usize) {
+        let state = &mut *self.state.lock();
+        let flushed = (state.first + state.positions.len() as u64).saturating_sub(1);
+        state.tail.shrink(flushed, bytes_max);
+    }
+}
+
+/// One group's log: appends, reads, vote, purge.
+#[derive(Clone, Debug)]
+pub(crate) struct GroupLog {
+    core: Arc<Core>,
+    shared: Arc<Shared>,
+    jobs: mpsc::Sender<Job>,
+}
+
+impl GroupLog {
+    pub(super) fn new(core: Arc<Core>, shared: Arc<Shared>, jobs: mpsc::Sender<Job>) -> GroupLog {
+        GroupLog { core, shared, jobs }
+    }
+
+    /// False when the disk has no room for more.
+    pub(crate) fn is_writable(&self) -> bool {
+        self.core.has_room.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    fn send(&self, job: Job) -> io::Result<()> {
+        self.jobs.send(job).map_err(|_| Error::Poisoned.into())
+    }
+
+    async fn save_meta(&self, change: impl FnOnce(&mut Meta)) -> io::Result<()> {
+        let (done, saved) = oneshot::channel();
+        let meta = {
+            let state = &mut *self.shared.state.lock();
+            change(&mut state.meta);
+            state.meta.clone()
+        };
+        self.send(Job::SaveMeta {
+            group: self.shared.number,
+            meta,
+            done,
+        })?;
+        saved.await.map_err(|_| io::Error::from(Error::Poisoned))?
+    }
+
+    /// Entries of `range` from disk, without those that are not there.
+    fn read(&self, range: Range<u64>) -> Result<Vec<Entry>, Error> {
+        let positions: Vec<(u64, Position)> = {
+            let state = self.shared.state.lock();
+            let start = range.start.max(state.first);
+            let indexed = (start..range.end).map_while(|index| {
+                let at = usize::try_from(index - state.first).ok()?;
+                Some((index, *state.positions.get(at)?))
+            });
+            indexed.collect()
+        };
+        positions
+            .into_iter()
+            .map(|(index, position)| self.read_one(index, position))
+            .collect()
+    }
+
+    fn read_one(&self, index: u64, position: Position) -> Result<Entry, Error> {
+        let group = self.shared.number;
+        let lost = |detail: String| Error::CorruptEntry { group, index, detail };
+        let file = self.core.files.lock().get(&position.segment).cloned();
+        let file = file.ok_or_else(|| lost(format!("segment {:016x} is gone", position.segment)))?;
+        let mut bytes = vec![0; position.len as usize];
+        let read = file.read_exact_at(&mut bytes, u64::from(position.offset));
+        read.map_err(|error| lost(error.to_string()))?;
+        stored::decode(group, index, Bytes::from(bytes))
+    }
+}
+
+impl RaftLogReader<Types> for GroupLog {
+    async fn try_get_log_entries<R: RangeBounds<u64> + Clone + Debug + OptionalSend>(
+        &mut self,
+        range: R,
+    ) -> io::Result<Vec<Entry>> {
+        let mut range = half_open(&range);
+        let mut entries = Vec::new();
+        while range.start < range.end {
+            let (tail, tail_first) = {
+                let state = self.shared.state.lock();
+                (state.tail.get(&range), state.tail.first())
+            };
+            if let Some(newest) = tail {
+                entries.extend(newest);
+                break;
+            }
+            let older = self.read(range.start..range.end.min(tail_first.unwrap_or(u64::MAX)))?;
+            if older.is_empty() {
+                break;
+            }
+            range.start += older.len() as u64;
+            entries.extend(older);
+        }
+        Ok(entries)
+    }
+
+    async fn read_vote(&mut self) -> io::Result<Option<Vote>> {
+        Ok(self.shared.state.lock().meta.vote.map(Vote::from))
+    }
+}
+
+impl RaftLogStorage<Types> for GroupLog {
+    type LogReader = GroupLog;
+
+    async fn get_log_state(&mut self) -> io::Result<LogState<Types>> {
+        let (purged, next) = {
+            let state = self.shared.state.lock();
+            (
+                state.meta.purged.map(LogId::from),
+                state.first + state.positions.len() as u64,
+            )
+        };
+        let last = match next.checked_sub(1) {
+            Some(index) => self.read(index..next)?.first().map(RaftEntry::log_id),
+            None => None,
+        };
+        let last = self.shared.state.lock().last.or(last).or(purged);
+        Ok(LogState {
+            last_purged_log_id: purged,
+            last_log_id: last,
+        })
+    }
+
+    async fn get_log_reader(&mut self) -> GroupLog {
+        self.clone()
+    }
+
+    async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
+        self.save_meta(|meta| meta.vote = Some(vote.into())).await
+    }
+
+    async fn save_committed(&mut self, committed: Option<LogId>) -> io::Result<()> {
+        // Not worth an fdatasync of its own: it goes with the next append. Behind the truth it only means
+        // that a restarted member replays to an older point before it hears from the leader.
+        let state = &mut *self.shared.state.lock();
+        state.meta.committed = committed.map(Into::into);
+        state.committed_changed = true;
+        Ok(())
+    }
+
+    async fn read_committed(&mut self) -> io::Result<Option<LogId>> {
+        Ok(self.shared.state.lock().meta.committed.map(LogId::from))
+    }
+
+    async fn append<I>(&mut self, entries: I, callback: IOFlushed<Types>) -> io::Result<()>
+    where
+        I: IntoIterator<Item = Entry> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        let group = self.shared.number;
+        let mut encoded = Vec::new();
+        let committed = {
+            let state = &mut *self.shared.state.lock();
+            for entry in entries {
+                encoded.push((entry.index(), stored::encode(group, &entry)));
+                state.last = Some(entry.log_id());
+                state.tail.push(entry);
+            }
+            std::mem::take(&mut state.committed_changed)
+                .then_some(state.meta.committed)
+                .flatten()
+        };
+        let committed = committed.map(LogId::from);
+        self.send(Job::Append {
+            group,
+            entries: encoded,
+            committed,
+            done: callback,
+        })
+    }
+
+    async fn truncate_after(&mut self, last: Option<LogId>) -> io::Result<()> {
+        let (done, truncated) = oneshot::channel();
+        // Index 0 is the membership that a group begins with and is never replaced by another.
+        let after = last.map_or(0, |id| id.index);
+        {
+            let state = &mut *self.shared.state.lock();
+            state.tail.truncate(after + 1);
+            let keep = (after + 1).saturating_sub(state.first);
+            state.positions.truncate(keep as usize);
+            state.last = last;
+        }
+        self.send(Job::Truncate {
+            group: self.shared.number,
+            after,
+            done,
+        })?;
+        truncated.await.map_err(|_| io::Error::from(Error::Poisoned))?
+    }
+
+    async fn purge(&mut self, upto: LogId) -> io::Result<()> {
+        {
+            let state = &mut *self.shared.state.lock();
+            state.tail.purge(upto.index);
+            while state.first <= upto.index && state.positions.pop_front().is_some() {
+                state.first += 1;
+            }
+            if state.last.is_none_or(|last| last.index < upto.index) {
+                state.last = Some(upto);
+            }
+        }
+        self.save_meta(|meta| meta.purged = Some(upto.into())).await
+    }
+}
+
+fn half_open(range: &impl RangeBounds<u64>) -> Range<u64> {
+    let start = match range.start_bound() {
+        Bound::Included(start) => *start,
+        Bound::Excluded(start) => start + 1,
+        Bound::Unbounded => 0,
+    };
+    let end = match range.end_bound() {
+        Bound::Included(end) => end + 1,
+        Bound::Excluded(end) => *end,
+        Bound::Unbounded => u64::MAX,
+    };
+    start..end
+}

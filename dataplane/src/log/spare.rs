@@ -1,0 +1,123 @@
+//! Keeps one blank segment ready, on a thread of its own.
+//!
+//! When the disk is full it says so and tries again once a second, so that writing goes on by itself when
+//! there is room again.
+
+use super::{Error, segment};
+use parking_lot::{Condvar, Mutex};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The spare, or the reason why there is none.
+#[derive(Debug)]
+pub(super) struct Spare {
+    dir: PathBuf,
+    len: u64,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    ready: Option<PathBuf>,
+    failed: bool,
+    stopped: bool,
+    made: u64,
+}
+
+impl Spare {
+    pub(super) fn start(dir: &Path, len: u64) -> Result<(Arc<Spare>, std::thread::JoinHandle<()>), Error> {
+        let spare = Arc::new(Spare {
+            dir: dir.to_owned(),
+            len,
+            state: Mutex::new(State::default()),
+            changed: Condvar::new(),
+        });
+        let maker = Arc::clone(&spare);
+        let thread = std::thread::Builder::new()
+            .name("orion-log-spare".to_owned())
+            .spawn(move || maker.run())
+            .map_err(Error::io("start a thread for", dir))?;
+        Ok((spare, thread))
+    }
+
+    /// True when a spare is there, or is being made and nothing failed so far.
+    pub(super) fn is_expected(&self) -> bool {
+        let state = self.state.lock();
+        state.ready.is_some() || !state.failed
+    }
+
+    /// The spare; waits while it is being made. `None` if none can be made now.
+    pub(super) fn take(&self) -> Option<PathBuf> {
+        let mut state = self.state.lock();
+        while state.ready.is_none() && !state.failed && !state.stopped {
+            self.changed.wait(&mut state);
+        }
+        let ready = state.ready.take();
+        self.changed.notify_all();
+        ready
+    }
+
+    /// A segment that is not needed any more; becomes the spare if there is none, else it is removed.
+    pub(super) fn give_back(&self, path: &Path, len: u64) {
+        let mut state = self.state.lock();
+        if state.ready.is_none() && len == self.len {
+            state.made += 1;
+            let blank = self.blank(state.made);
+            if std::fs::rename(path, &blank).is_ok() {
+                state.ready = Some(blank);
+                state.failed = false;
+                self.changed.notify_all();
+                return;
+            }
+        }
+        if let Err(error) = std::fs::remove_file(path) {
+            tracing::warn!(path = %path.display(), %error, "a log segment that is not needed any more stays");
+        }
+    }
+
+    pub(super) fn stop(&self) {
+        self.state.lock().stopped = true;
+        self.changed.notify_all();
+    }
+
+    fn blank(&self, number: u64) -> PathBuf {
+        self.dir.join(format!("{number}.blank"))
+    }
+
+    fn run(&self) {
+        let mut state = self.state.lock();
+        while !state.stopped {
+            if state.ready.is_some() {
+                self.changed.wait(&mut state);
+                continue;
+            }
+            state.made += 1;
+            let path = self.blank(state.made);
+            let made = parking_lot::MutexGuard::unlocked(&mut state, || {
+                fail::fail_point!("log::spare", |_| Err(Error::Poisoned));
+                segment::make_blank(&path, self.len)
+            });
+            match made {
+                Ok(()) if state.ready.is_none() => {
+                    state.ready = Some(path);
+                    state.failed = false;
+                }
+                Ok(()) => drop(std::fs::remove_file(path)),
+                Err(error) => {
+                    if !state.failed {
+                        tracing::error!(error = %crate::log::chain(&error), "no room for the next log segment: writes are refused until there is");
+                    }
+                    state.failed = true;
+                }
+            }
+            self.changed.notify_all();
+            if state.failed && !state.stopped {
+                self.changed.wait_for(&mut state, RETRY);
+            }
+        }
+    }
+}
