@@ -1,0 +1,270 @@
+//! One version of one database.
+
+use super::slot::{Content, Prior, Slot};
+use crate::base::Checkpoint;
+use crate::entry::CommitBody;
+use crate::page::{Chain, Extent, PageNo, PageSize};
+use bytes::Bytes;
+use imbl::OrdMap;
+use orion_api::{DatabaseId, Epoch, Version};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Differences in a row after which the leader writes a full image.
+pub(crate) const CHAIN_MAX: u8 = 16;
+
+/// A record that is not in the base yet. An empty value says that it was deleted.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct StoredRecord {
+    pub(crate) version: Version,
+    pub(crate) value: Bytes,
+    pub(crate) expires_at_ms: u64,
+}
+
+/// An immutable version of a database. Cloning shares the pages.
+#[derive(Clone, Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) database: DatabaseId,
+    pub(crate) epoch: Epoch,
+    pub(crate) version: Version,
+    pub(crate) chain: Chain,
+    pub(crate) extent: Extent,
+    /// The newest checkpoint of the base; `None` while nothing was materialized.
+    pub(crate) checkpoint: Option<Arc<Checkpoint>>,
+    /// Pages without a slot are as of this version: the checkpoint's when the database was loaded.
+    pub(crate) origin: Version,
+    /// Pages above this, without a slot, are zeros.
+    pub(crate) base_limit: u32,
+    /// Pages in the checkpoint.
+    pub(crate) base_page_count: u32,
+    /// Versions since the checkpoint that had fewer pages than the one before, with their page counts.
+    shrinks: Arc<[(Version, u32)]>,
+    slots: OrdMap<u32, Arc<Slot>>,
+    records: OrdMap<Bytes, StoredRecord>,
+    /// Bytes of changes and records that are not in the base.
+    pub(crate) overlay_bytes: u64,
+    /// When the oldest of them was applied here.
+    pub(crate) changed_since: Option<Instant>,
+}
+
+impl Snapshot {
+    /// A database that nothing was written to.
+    pub(crate) fn empty(database: DatabaseId, epoch: Epoch) -> Snapshot {
+        Snapshot {
+            database,
+            epoch,
+            version: Version(0),
+            chain: Chain::START,
+            extent: Extent::EMPTY,
+            checkpoint: None,
+            origin: Version(0),
+            base_limit: 0,
+            base_page_count: 0,
+            shrinks: Arc::new([]),
+            slots: OrdMap::new(),
+            records: OrdMap::new(),
+            overlay_bytes: 0,
+            changed_since: None,
+        }
+    }
+
+    /// The slot of a page, if it changed since the database was loaded.
+    pub(crate) fn slot(&self, no: PageNo) -> Option<&Arc<Slot>> {
+        self.slots.get(&no.get())
+    }
+
+    /// All slots, by page number.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = (PageNo, &Arc<Slot>)> {
+        self.slots
+            .iter()
+            .filter_map(|(no, slot)| Some((PageNo::new(*no)?, slot)))
+    }
+
+    /// Records that are not in the base, by key.
+    pub(crate) fn records(&self) -> impl Iterator<Item = (&Bytes, &StoredRecord)> {
+        self.records.iter()
+    }
+
+    /// A record that is not in the base yet.
+    pub(crate) fn record(&self, key: &[u8]) -> Option<&StoredRecord> {
+        self.records.get(key)
+    }
+
+    /// What a page is before the next change: what a difference would be against.
+    pub(crate) fn prior(&self, no: PageNo) -> Prior {
+        if no.get() > self.extent.page_count {
+            return Prior::Zeros;
+        }
+        match self.slots.get(&no.get()) {
+            Some(slot) if matches!(slot.content, Content::Stored) => Prior::Stored {
+                version: slot.version,
+            },
+            Some(slot) => Prior::Slot(Arc::clone(slot)),
+            None if no.get() > self.base_limit => Prior::Zeros,
+            None => Prior::Stored { version: self.origin },
+        }
+    }
+
+    /// The next version. `None` if the commit makes no sense for this database, which its checks rule out.
+    pub(crate) fn apply(
+        &self,
+        body: &CommitBody,
+        parts: &[crate::entry::PageChange],
+        chain: Chain,
+    ) -> Option<Snapshot> {
+        let version = self.version.next();
+        let page_size = PageSize::new(body.page_size);
+        if self.extent.page_size.is_some() && page_size != self.extent.page_size {
+            return None;
+        }
+        let mut next = self.clone();
+        next.version = version;
+        next.chain = chain;
+        next.extent = Extent {
+            page_count: body.page_count,
+            page_size: page_size.or(self.extent.page_size),
+        };
+        for change in parts.iter().chain(&body.pages) {
+            let no = change.number()?;
+            if no.get() > body.page_count {
+                return None;
+            }
+            // The prior is that of the version before, whatever this commit does to the size.
+            let slot = Slot::changed(change, version, self.prior(no))?;
+            next.overlay_bytes += slot.bytes();
+            if matches!(slot.content, Content::Image(_)) {
+                // An image ends the chain of what was before.
+                let before = self.slots.get(&no.get()).map_or(0, |before| before.chain_bytes());
+                next.overlay_bytes = next.overlay_bytes.saturating_sub(before);
+            }
+            next.slots.insert(no.get(), Arc::new(slot));
+        }
+        if body.page_count < self.extent.page_count {
+            next.cut(body.page_count);
+        }
+        for record in &body.records {
+            next.overlay_bytes += (record.key.len() + record.value.len()) as u64;
+            let stored = StoredRecord {
+                version,
+                value: record.value.clone(),
+                expires_at_ms: record.expires_at_ms,
+            };
+            next.records.insert(Bytes::copy_from_slice(&record.key), stored);
+        }
+        next.changed_since.get_or_insert_with(Instant::now);
+        Some(next)
+    }
+
+    /// The database becomes `page_count` pages long. What was above is gone for good: if such a page exists
+    /// again without having been written, it is zeros.
+    fn cut(&mut self, page_count: u32) {
+        let (kept, above) = self.slots.split(&page_count);
+        let last = self.slots.get(&page_count).cloned();
+        self.slots = kept;
+        if let Some(last) = last {
+            self.slots.insert(page_count, last);
+        }
+        let gone: u64 = above.values().map(|slot| slot.chain_bytes()).sum();
+        self.overlay_bytes = self.overlay_bytes.saturating_sub(gone);
+        self.base_limit = self.base_limit.min(page_count);
+        self.shrinks = self
+            .shrinks
+            .iter()
+            .copied()
+            .chain([(self.version, page_count)])
+            .collect();
+    }
+
+    /// The same version when everything up to the checkpoint's is in the base.
+    pub(crate) fn materialized(&self, checkpoint: Arc<Checkpoint>, page_count: u32) -> Snapshot {
+        let upto = checkpoint.version;
+        let mut next = self.clone();
+        next.shrinks = self
+            .shrinks
+            .iter()
+            .copied()
+            .filter(|(version, _)| *version > upto)
+            .collect();
+        next.base_limit = next
+            .shrinks
+            .iter()
+            .map(|(_, count)| *count)
+            .fold(page_count, u32::min);
+        next.base_page_count = page_count;
+        next.slots = self
+            .slots
+            .iter()
+            .map(|(no, slot)| (*no, slot.rebased(upto)))
+            .collect();
+        next.records = self
+            .records
+            .iter()
+            .filter(|(_, record)| record.version > upto)
+            .map(|(k, r)| (k.clone(), r.clone()))
+            .collect();
+        next.checkpoint = Some(checkpoint);
+        next.overlay_bytes = next.slots.values().map(|slot| slot.chain_bytes()).sum::<u64>()
+            + next
+                .records
+                .iter()
+                .map(|(key, record)| (key.len() + record.value.len()) as u64)
+                .sum::<u64>();
+        next.changed_since = (next.version > upto).then_some(Instant::now());
+        if next.version == upto {
+            next.forget_stored();
+        }
+        next
+    }
+
+    /// Lets go of notes about pages that are in the base, where nothing else is in the overlay.
+    ///
+    /// LIMIT: a note costs about 60 bytes; with more than [`NOTES_MAX`] they go, and with them what the page
+    /// cache knows of this database.
+    fn forget_stored(&mut self) {
+        if self.slots.len() > NOTES_MAX {
+            self.slots = OrdMap::new();
+            self.origin = self.version;
+        }
+    }
+
+    /// The same version without notes: what an idle database keeps in memory.
+    pub(crate) fn idle(&self) -> Snapshot {
+        let mut next = self.clone();
+        if self
+            .checkpoint
+            .as_ref()
+            .is_some_and(|checkpoint| checkpoint.version == self.version)
+        {
+            next.slots = OrdMap::new();
+            next.origin = self.version;
+        }
+        next
+    }
+
+    /// Puts back what a local snapshot held.
+    pub(crate) fn restore(
+        mut self,
+        shrinks: Vec<(Version, u32)>,
+        slots: impl Iterator<Item = (u32, Arc<Slot>)>,
+        records: impl Iterator<Item = (Bytes, StoredRecord)>,
+    ) -> Snapshot {
+        self.shrinks = shrinks.into();
+        self.slots = slots.collect();
+        self.records = records.collect();
+        self.overlay_bytes = self.slots.values().map(|slot| slot.chain_bytes()).sum::<u64>()
+            + self
+                .records
+                .iter()
+                .map(|(key, record)| (key.len() + record.value.len()) as u64)
+                .sum::<u64>();
+        self.changed_since = (self.overlay_bytes > 0).then(Instant::now);
+        self
+    }
+
+    /// Versions since the checkpoint that cut pages off.
+    pub(crate) fn shrinks(&self) -> &[(Version, u32)] {
+        &self.shrinks
+    }
+}
+
+const NOTES_MAX: usize = 100_000;
