@@ -1,0 +1,222 @@
+//! What the group's log says of its databases. Only the state machine changes it; everybody reads it.
+
+use crate::entry::{self, Limits, PageChange};
+use crate::overlay::Snapshot;
+use arc_swap::ArcSwap;
+use orion_api::{DatabaseId, DatabaseName, Epoch};
+use parking_lot::{Mutex, RwLock};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64};
+use tokio::sync::Notify;
+
+/// Whether a database is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Served.
+    Active,
+    /// A tombstone; its objects stay until retention is over.
+    Dropped {
+        /// Wall clock of the leader, milliseconds since 1970.
+        at_ms: u64,
+    },
+    /// A tombstone whose objects are gone.
+    Purged {
+        /// When it was dropped.
+        dropped_at_ms: u64,
+        /// When its objects went.
+        at_ms: u64,
+    },
+}
+
+/// One database of the group.
+#[derive(Debug)]
+pub(crate) struct Database {
+    pub(crate) id: DatabaseId,
+    pub(crate) name: DatabaseName,
+    /// Position in the name chain, needed to release the name.
+    pub(crate) name_position: u64,
+    pub(crate) epoch: Epoch,
+    pub(crate) created_at_ms: u64,
+    pub(crate) state: RwLock<State>,
+    pub(crate) limits: ArcSwap<Limits>,
+    /// The newest applied version. INVARIANT: only applied commits get here, so whoever reads it reads
+    /// nothing that may still vanish.
+    pub(crate) published: ArcSwap<Snapshot>,
+    /// Parts of transactions that have no commit yet.
+    pub(super) parts: Mutex<Parts>,
+}
+
+/// Parts by transaction. Of one writer's term there is at most one transaction under way.
+#[derive(Debug, Default)]
+pub(super) struct Parts {
+    pub(super) by_transaction: BTreeMap<u64, Vec<entry::Pages>>,
+}
+
+impl Parts {
+    /// Takes the part if it is the next one of its transaction.
+    pub(super) fn add(&mut self, part: entry::Pages) -> bool {
+        // A first part says that the writer began anew: what an earlier one left will never be committed.
+        if part.part == 0 {
+            self.by_transaction.clear();
+        }
+        let parts = self.by_transaction.entry(part.transaction).or_default();
+        let is_next = part.part as usize == parts.len();
+        if is_next {
+            parts.push(part);
+        }
+        is_next
+    }
+
+    /// All parts of a transaction, if there are `count` and they hash to `hash`.
+    pub(super) fn take(&mut self, transaction: u64, count: u32, hash: &[u8]) -> Option<Vec<PageChange>> {
+        let parts = self.by_transaction.remove(&transaction).unwrap_or_default();
+        self.by_transaction.clear();
+        if count == 0 {
+            return Some(Vec::new());
+        }
+        let complete = parts.len() == count as usize && parts_hash(&parts) == hash;
+        complete.then(|| parts.into_iter().flat_map(|part| part.pages).collect())
+    }
+}
+
+/// First 16 bytes of BLAKE3 over the encoded parts, in order.
+pub(crate) fn parts_hash(parts: &[entry::Pages]) -> [u8; 16] {
+    let mut hasher = blake3::Hasher::new();
+    for part in parts {
+        hasher.update(&prost::Message::encode_to_vec(part));
+    }
+    let mut hash = [0; 16];
+    hash.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+    hash
+}
+
+impl Database {
+    pub(super) fn new(create: &entry::Create, id: DatabaseId, name: DatabaseName) -> Database {
+        let epoch = Epoch(create.epoch);
+        Database {
+            id,
+            name,
+            name_position: create.name_position,
+            epoch,
+            created_at_ms: create.created_at_ms,
+            state: RwLock::new(State::Active),
+            limits: ArcSwap::from_pointee(create.limits.unwrap_or_default()),
+            published: ArcSwap::from_pointee(Snapshot::empty(id, epoch)),
+            parts: Mutex::default(),
+        }
+    }
+
+    /// True while it is served.
+    pub(crate) fn is_active(&self) -> bool {
+        *self.state.read() == State::Active
+    }
+}
+
+/// All databases of the group, tombstones included.
+#[derive(Debug, Default)]
+pub(crate) struct Catalog {
+    databases: RwLock<HashMap<DatabaseId, Arc<Database>>>,
+    names: RwLock<HashMap<DatabaseName, DatabaseId>>,
+    /// Databases with something that is not in the base.
+    dirty: Mutex<HashSet<DatabaseId>>,
+    urgent: Mutex<HashSet<DatabaseId>>,
+    urgent_changed: Notify,
+    pub(super) applied_index: AtomicU64,
+    pub(super) applied_bytes: AtomicU64,
+    pub(super) format_level: AtomicU32,
+}
+
+impl Catalog {
+    /// A database or a tombstone by id.
+    pub(crate) fn get(&self, id: DatabaseId) -> Option<Arc<Database>> {
+        self.databases.read().get(&id).cloned()
+    }
+
+    /// A served database by name.
+    pub(crate) fn find(&self, name: &str) -> Option<Arc<Database>> {
+        let id = *self.names.read().get(name)?;
+        self.get(id)
+    }
+
+    /// All databases and tombstones, in no order.
+    pub(crate) fn all(&self) -> Vec<Arc<Database>> {
+        self.databases.read().values().cloned().collect()
+    }
+
+    /// Databases with changes that are not in the base.
+    pub(crate) fn dirty(&self) -> Vec<Arc<Database>> {
+        let ids: Vec<DatabaseId> = self.dirty.lock().iter().copied().collect();
+        ids.into_iter().filter_map(|id| self.get(id)).collect()
+    }
+
+    /// Bytes of all overlays.
+    pub(crate) fn overlay_bytes(&self) -> u64 {
+        self.dirty()
+            .iter()
+            .map(|database| database.published.load().overlay_bytes)
+            .sum()
+    }
+
+    /// Asks the materializer for a database at once, because writes wait for it.
+    pub(crate) fn ask_for_materialization(&self, id: DatabaseId) {
+        self.urgent.lock().insert(id);
+        self.urgent_changed.notify_one();
+    }
+
+    /// Databases that were asked for since the last call.
+    pub(crate) fn take_urgent(&self) -> HashSet<DatabaseId> {
+        std::mem::take(&mut *self.urgent.lock())
+    }
+
+    /// Waits until somebody asks for a database.
+    pub(crate) async fn asked_for_materialization(&self) {
+        self.urgent_changed.notified().await;
+    }
+
+    pub(super) fn mark(&self, id: DatabaseId, is_dirty: bool) {
+        let mut dirty = self.dirty.lock();
+        if is_dirty {
+            dirty.insert(id);
+        } else {
+            dirty.remove(&id);
+        }
+    }
+
+    /// False if the id or the name is taken.
+    pub(super) fn insert(&self, database: Arc<Database>) -> bool {
+        let mut databases = self.databases.write();
+        let mut names = self.names.write();
+        let is_active = database.is_active();
+        if databases.contains_key(&database.id) || (is_active && names.contains_key(&database.name)) {
+            return false;
+        }
+        if is_active {
+            names.insert(database.name.clone(), database.id);
+        }
+        databases.insert(database.id, database);
+        true
+    }
+
+    /// The name of a dropped database may be given to another.
+    pub(super) fn release_name(&self, database: &Database) {
+        let mut names = self.names.write();
+        if names.get(&database.name) == Some(&database.id) {
+            names.remove(&database.name);
+        }
+    }
+
+    /// Takes over everything that a local snapshot held.
+    pub(super) fn replace(&self, databases: Vec<Arc<Database>>) {
+        self.databases.write().clear();
+        self.names.write().clear();
+        self.dirty.lock().clear();
+        for database in databases {
+            let snapshot = database.published.load();
+            if database.is_active() && snapshot.changed_since.is_some() {
+                self.mark(database.id, true);
+            }
+            self.insert(database);
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! A replication group on this node: its Raft, its catalog and state machine, its local snapshots.
+//!
+//! The state machine is openraft's transient form: it lives in memory, and after a restart openraft installs
+//! the last local snapshot and replays the log from there. So applying never waits for a disk.
+//!
+//! INVARIANT: what a node applies was committed; what it answers was applied.
+
+mod catalog;
+mod group;
+mod machine;
+mod snapshot_file;
+
+pub(crate) use catalog::{Catalog, Database, State, parts_hash};
+pub(crate) use group::{Group, NotProposed, Options, Outcome};
+pub(crate) use machine::Machine;
+pub(crate) use snapshot_file::SnapshotFile;
+
+/// Why a group cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] crate::log::Error),
+    /// A local snapshot could not be written or read.
+    #[error("{what} {path}")]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// On which file.
+        path: std::path::PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A local snapshot is not what was written.
+    #[error(
+        "the local snapshot {path} is corrupt: {detail}; restore this member from another one or from object storage"
+    )]
+    CorruptSnapshot {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong.
+        detail: String,
+    },
+    /// Raft stopped, or cannot start.
+    #[error("Raft stopped: {0}")]
+    Stopped(String),
+    /// This node does not lead the group: certainly not applied.
+    #[error("this node does not lead the group")]
+    NotLeader,
+    /// Nobody knows whether it was or will be applied.
+    #[error("the outcome is not known")]
+    Unknown,
+    /// The state machine refused it: certainly without effect.
+    #[error(transparent)]
+    Refused(#[from] crate::raft::Refused),
+}
