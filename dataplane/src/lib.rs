@@ -3,8 +3,14 @@
 pub mod base;
 pub mod bench;
 pub mod cli;
+pub mod database;
+pub(crate) mod entry;
+pub(crate) mod group;
+pub mod log;
+pub(crate) mod overlay;
 pub mod owner;
 pub mod page;
+pub(crate) mod raft;
 pub mod sql;
 pub mod store;
 pub mod vfs;

@@ -9,5 +9,8 @@ async fn an_object_is_written_once_and_its_writer_recognised() {
     let put = |content: &'static [u8]| store.put_if_absent(&path, Bytes::from_static(content));
     assert_eq!(put(b"a").await.expect("put"), PutOutcome::Created);
     assert_eq!(put(b"a").await.expect("put"), PutOutcome::Ours);
-    assert_eq!(put(b"b").await.expect("put"), PutOutcome::Exists(Bytes::from_static(b"a")));
+    assert_eq!(
+        put(b"b").await.expect("put"),
+        PutOutcome::Exists(Bytes::from_static(b"a"))
+    );
 }

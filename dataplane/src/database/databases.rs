@@ -1,0 +1,101 @@
+//! The databases of this node that are in use.
+//!
+//! A database that nobody used for a while is let go: its connections are closed, and what is left of it is
+//! its entry in the group's catalog.
+
+use super::handle::Database;
+use super::hints::Hints;
+use super::threads::SqlThreads;
+use super::{Error, Options};
+use crate::group::Group;
+use orion_api::{Code, DatabaseId};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Finds databases by name and keeps those that are in use.
+#[derive(Debug)]
+pub struct Databases {
+    group: Arc<Group>,
+    threads: Arc<SqlThreads>,
+    hints: Arc<Hints>,
+    options: Arc<Options>,
+    tasks: TaskTracker,
+    open: Mutex<HashMap<DatabaseId, Arc<Database>>>,
+}
+
+/// Time without a request after which the connections of a database are closed.
+const IDLE_AFTER: Duration = Duration::from_secs(60);
+
+impl Databases {
+    /// None open yet.
+    pub(crate) fn new(
+        group: Arc<Group>,
+        threads: Arc<SqlThreads>,
+        options: Options,
+        tasks: TaskTracker,
+    ) -> Arc<Databases> {
+        Arc::new(Databases {
+            group,
+            threads,
+            hints: Arc::new(Hints::new()),
+            options: Arc::new(options),
+            tasks,
+            open: Mutex::default(),
+        })
+    }
+
+    /// The database with this name.
+    pub fn find(&self, name: &str) -> Result<Arc<Database>, Error> {
+        let not_found = || {
+            let message = format!("there is no database {name:?}; create it with `orion db create {name}`");
+            Error::new(Code::DatabaseNotFound, message)
+        };
+        let entry = self.group.catalog.find(name).ok_or_else(not_found)?;
+        let mut open = self.open.lock();
+        let database = open.entry(entry.id).or_insert_with(|| {
+            Database::new(
+                Arc::clone(&entry),
+                Arc::clone(&self.group),
+                Arc::clone(&self.threads),
+                Arc::clone(&self.hints),
+                Arc::clone(&self.options),
+                self.tasks.clone(),
+            )
+        });
+        Ok(Arc::clone(database))
+    }
+
+    /// Whether there is a database with this name.
+    pub fn exists(&self, name: &str) -> bool {
+        self.group.catalog.find(name).is_some()
+    }
+
+    /// Databases that are in use.
+    pub fn open_count(&self) -> usize {
+        self.open.lock().len()
+    }
+
+    /// Lets go of what is idle, until `stop`.
+    pub(crate) async fn close_idle(self: Arc<Databases>, stop: CancellationToken) {
+        let mut ticks = tokio::time::interval(IDLE_AFTER / 4);
+        while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+            let idle: Vec<Arc<Database>> = {
+                let mut open = self.open.lock();
+                // One reference is the table's: nobody else has the database at hand, and nobody can get it
+                // while the table is locked.
+                open.extract_if(|_, database| {
+                    Arc::strong_count(database) == 1 && database.is_idle(IDLE_AFTER)
+                })
+                .map(|(_, database)| database)
+                .collect()
+            };
+            for database in idle {
+                database.close_connections();
+            }
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! One database of this node, as the transports use it.
+
+use super::backend::ConnectionBackend;
+use super::hints::Hints;
+use super::queue::Queue;
+use super::request::{Erased, Request, Ticket};
+use super::stream::Stream;
+use super::threads::{Lane, SqlThreads};
+use super::{Access, Error, Finished, Options, Position, Progress, RequestOptions, Work, WorkResult};
+use crate::group::{self, Group};
+use crate::sql::{Connection, Role};
+use orion_api::hrana::ReadPolicy;
+use orion_api::{Code, DatabaseId, Version};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+use tokio_util::task::TaskTracker;
+
+/// A database that is in use: its queue, its readers, its streams.
+pub struct Database {
+    pub(super) entry: Arc<group::Database>,
+    pub(super) group: Arc<Group>,
+    pub(super) queue: Arc<Queue>,
+    pub(super) threads: Arc<SqlThreads>,
+    pub(super) options: Arc<Options>,
+    pub(super) stream_lane: Arc<Lane>,
+    pub(super) streams: AtomicUsize,
+    pub(super) tasks: TaskTracker,
+    hints: Arc<Hints>,
+    read_lane: Arc<Lane>,
+    readers: Mutex<Vec<Reader>>,
+    used: Mutex<Instant>,
+}
+
+impl std::fmt::Debug for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Database")
+            .field("id", &self.entry.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A connection that reads published versions.
+struct Reader {
+    connection: Connection,
+    backend: Arc<ConnectionBackend>,
+}
+
+/// How a read on a reader ended.
+enum Read<W> {
+    Done(W, Version),
+    Writes(W),
+}
+
+impl Database {
+    pub(super) fn new(
+        entry: Arc<group::Database>,
+        group: Arc<Group>,
+        threads: Arc<SqlThreads>,
+        hints: Arc<Hints>,
+        options: Arc<Options>,
+        tasks: TaskTracker,
+    ) -> Arc<Database> {
+        let queue = Queue::new(
+            Arc::clone(&entry),
+            Arc::clone(&group),
+            Arc::clone(&threads),
+            Arc::clone(&options),
+        );
+        Arc::new(Database {
+            entry,
+            group,
+            queue,
+            threads,
+            stream_lane: Lane::new(options.read_threads_max, options.waiting_max),
+            streams: AtomicUsize::new(0),
+            tasks,
+            hints,
+            read_lane: Lane::new(options.read_threads_max, options.waiting_max),
+            readers: Mutex::default(),
+            used: Mutex::new(Instant::now()),
+            options,
+        })
+    }
+
+    /// Its id.
+    pub fn id(&self) -> DatabaseId {
+        self.entry.id
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.entry.name.as_str()
+    }
+
+    /// Where the newest published version is.
+    pub fn position(&self) -> Position {
+        let snapshot = self.entry.published.load();
+        Position {
+            database: snapshot.database,
+            epoch: snapshot.epoch,
+            version: snapshot.version,
+        }
+    }
+
+    /// Runs a whole unit on shared connections and answers when everything that it saw is applied.
+    pub async fn run<W: Work>(&self, mut work: W, options: &RequestOptions) -> WorkResult<W> {
+        self.touch();
+        self.check_served()?;
+        self.wait_for_policy(options).await?;
+        let unit = self.hints.unit(self.entry.id, &work);
+        if options.idempotency.is_none() && !self.hints.writes(unit) {
+            match self.read(work).await? {
+                Read::Done(finished, version) => {
+                    let seen = Position {
+                        version,
+                        ..self.position()
+                    };
+                    return Ok(Finished {
+                        work: finished,
+                        seen,
+                        staleness: Duration::ZERO,
+                        idempotency: None,
+                    });
+                }
+                Read::Writes(unfinished) => work = unfinished,
+            }
+            if options.access == Access::Read {
+                return Err(Error::new(
+                    Code::AuthForbidden,
+                    "this token may only read; use one that may write",
+                ));
+            }
+            self.hints.note_write(unit);
+            work.restart();
+        }
+        if options.access == Access::Read {
+            return Err(Error::new(
+                Code::AuthForbidden,
+                "this token may only read; use one that may write",
+            ));
+        }
+        self.wait_for_room().await?;
+        self.write(work, options).await
+    }
+
+    /// A stream of its own: a connection whose state lasts between units.
+    pub fn open_stream(self: &Arc<Self>) -> Result<Stream, Error> {
+        self.touch();
+        self.check_served()?;
+        Stream::open(self)
+    }
+
+    fn check_served(&self) -> Result<(), Error> {
+        if !self.entry.is_active() {
+            return Err(Error::new(Code::DatabaseNotFound, "the database was dropped"));
+        }
+        if !self.group.serves() {
+            return Err(Error::new(
+                Code::NotLeader,
+                "this node does not lead the database's group; try another one",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Waits until this copy is as fresh as was asked for.
+    pub(super) async fn wait_for_policy(&self, options: &RequestOptions) -> Result<(), Error> {
+        if options.read_policy == ReadPolicy::RevocationSafe {
+            self.group.barrier().await.map_err(|_| {
+                Error::new(
+                    Code::NotLeader,
+                    "a quorum did not confirm that this node leads the database's group",
+                )
+            })?;
+        }
+        let behind = || {
+            let position = self.position();
+            let session = options.session.is_some_and(|session| {
+                session.database == position.database
+                    && session.epoch == position.epoch
+                    && session.version > position.version
+            });
+            let index = self.group.applied_index();
+            session || options.min_applied.is_some_and(|wanted| wanted > index)
+        };
+        if let Some(session) = options.session
+            && (session.database != self.entry.id || session.epoch > self.entry.epoch)
+        {
+            return Err(Error::new(
+                Code::StaleRead,
+                "the session token is of another database or of a later epoch",
+            ));
+        }
+        if !behind() {
+            return Ok(());
+        }
+        let wait = self.group.wait_applied(|| !behind());
+        tokio::time::timeout(options.read_timeout, wait)
+            .await
+            .map_err(|_| {
+                Error::new(
+                    Code::StaleRead,
+                    "this copy did not become as fresh as asked within the read time-out",
+                )
+            })
+    }
+
+    /// Waits while the overlay is at its limit.
+    pub(super) async fn wait_for_room(&self) -> Result<(), Error> {
+        let is_full = || self.entry.published.load().overlay_bytes >= self.options.overlay_bytes;
+        if !is_full() {
+            return Ok(());
+        }
+        self.group.catalog.ask_for_materialization(self.entry.id);
+        let wait = self.group.wait_applied(|| !is_full());
+        tokio::time::timeout(self.options.overlay_wait, wait)
+            .await
+            .map_err(|_| {
+                let message =
+                    "the object store does not keep up with the writes of this database; try again later";
+                Error::new(Code::Overloaded, message)
+            })
+    }
+
+    async fn read<W: Work>(&self, mut work: W) -> Result<Read<W>, Error> {
+        let (reply, receiver) = oneshot::channel();
+        let reader = self.readers.lock().pop();
+        let queue = Arc::clone(&self.queue);
+        let options = Arc::clone(&self.options);
+        let submitted = self.threads.submit(&self.read_lane, move || {
+            let reader = reader.map_or_else(|| Reader::open(&queue, &options), Ok);
+            let result = reader.map(|mut reader| {
+                let progress = work.resume(&mut reader.connection);
+                if !reader.connection.is_autocommit() {
+                    reader.connection.rollback();
+                }
+                reader.connection.take_wants_turn();
+                (work, progress, reader)
+            });
+            drop(reply.send(result));
+        });
+        submitted.map_err(|full| Error::new(Code::Overloaded, full.to_string()))?;
+        let (work, progress, reader) = receiver.await.map_err(|_| stopped())??;
+        let version = reader.backend.read_version();
+        if !reader.connection.is_marked() && !reader.connection.is_poisoned() {
+            let mut readers = self.readers.lock();
+            if readers.len() < self.options.idle_readers_max {
+                readers.push(reader);
+            }
+        }
+        match progress {
+            Progress::NeedsTurn => Ok(Read::Writes(work)),
+            Progress::Done | Progress::NeedsOwnConnection => Ok(Read::Done(
+                work,
+                version.unwrap_or_else(|| self.position().version),
+            )),
+        }
+    }
+
+    async fn write<W: Work>(&self, work: W, options: &RequestOptions) -> WorkResult<W> {
+        let (reply, receiver) = oneshot::channel();
+        let ticket = Ticket::default();
+        let request: Box<dyn Erased> = Box::new(Request {
+            work,
+            ticket: ticket.clone(),
+            reply,
+        });
+        self.queue
+            .push(request, options.idempotency.clone())
+            .map_err(|(_, error)| error)?;
+        match tokio::time::timeout(self.options.commit_deadline, receiver).await {
+            Ok(result) => result.unwrap_or_else(|_| Err(stopped())),
+            Err(_) if ticket.abandon() => {
+                let message = "other writers of this database took too long; nothing was done, try again";
+                Err(Error::new(Code::TransactionBusy, message))
+            }
+            Err(_) => Err(deadline_passed()),
+        }
+    }
+
+    fn touch(&self) {
+        *self.used.lock() = Instant::now();
+    }
+
+    /// True if nothing happened for `time` and nothing is under way.
+    pub(super) fn is_idle(&self, time: Duration) -> bool {
+        self.used.lock().elapsed() >= time
+            && self.streams.load(Ordering::Acquire) == 0
+            && self.queue.is_idle()
+    }
+
+    /// Closes the connections of an idle database.
+    pub(super) fn close_connections(&self) {
+        self.readers.lock().clear();
+        self.queue.close_writer();
+    }
+}
+
+impl Reader {
+    fn open(queue: &Arc<Queue>, options: &Options) -> Result<Reader, Error> {
+        let backend = ConnectionBackend::new(Arc::clone(queue));
+        // A stream's role without a turn: a write is refused, and the refusal says that a turn would help.
+        let sql = options.connection(Role::Stream, &queue.database.limits.load());
+        let connection =
+            Connection::open(Arc::clone(&backend) as _, sql).map_err(|error| Error::sql(&error))?;
+        Ok(Reader { connection, backend })
+    }
+}
+
+pub(super) fn stopped() -> Error {
+    Error::new(
+        Code::CommitUnknown,
+        "the node stopped while it ran the request; the outcome is not known",
+    )
+}
+
+pub(super) fn deadline_passed() -> Error {
+    let message = "the commit was not confirmed in time; it may or may not be applied";
+    Error::new(Code::CommitUnknown, message)
+}

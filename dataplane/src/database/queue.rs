@@ -1,0 +1,660 @@
+//! The commit queue of one database: requests in, merged entries out, answers when they are applied.
+//!
+//! # Flow
+//! 1. A request that writes is queued. If nobody drives the queue, a task that does is given to an SQL thread.
+//! 2. The driver takes the writer's turn for one request after the other and runs it on the shared writer
+//!    connection, as SQLite transactions of its own; a stream that waits gets the turn instead.
+//! 3. Whenever fewer than `flights_max` entries are in the air, and no request waits or enough are merged,
+//!    the driver proposes all steps so far as one entry.
+//! 4. Raft calls [`Queue::landed`]: those who waited for the entry are answered, and the queue is driven on.
+//!
+//! INVARIANT: at most one holder of the turn, so at most one writer of a database at a time.
+//! INVARIANT: entries are proposed by the driver only, so in the order of their versions.
+//! INVARIANT: a request's steps are never in two entries: proposing happens between requests.
+//! LIMIT: requests that wait; bytes of an entry, beyond which it goes in parts; entries in the air.
+
+use super::answer::Answer;
+use super::backend::{Began, ConnectionBackend};
+use super::head::{Head, HeadView, Layer};
+use super::idempotency;
+use super::request::{Erased, Started};
+use super::{Error, IdempotencyKey, Options, Position, Progress, Recorded};
+use crate::entry::{Commit, CommitBody, Kind, PageChange, PageContent, Pages as Part, Proposal};
+use crate::group::{self, Group, NotProposed, Outcome, parts_hash};
+use crate::overlay::CHAIN_MAX;
+use crate::page::{Delta, Image, PageNo, checksum};
+use crate::raft::{Applied, Refused};
+use crate::sql::{Connection, Role};
+use crate::vfs::{Batch, Refusal};
+use bytes::Bytes;
+use orion_api::{Code, Version};
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+use tokio::sync::oneshot;
+
+use super::threads::{Lane, SqlThreads};
+
+/// The queue, shared by its requests, its driver and Raft's callbacks.
+pub(super) struct Queue {
+    pub(super) database: Arc<group::Database>,
+    pub(super) group: Arc<Group>,
+    pub(super) options: Arc<Options>,
+    threads: Arc<SqlThreads>,
+    lane: Arc<Lane>,
+    state: Mutex<State>,
+    /// The shared writer's connection; only the driver has it.
+    writer: Mutex<Option<Writer>>,
+    transactions: AtomicU64,
+}
+
+struct State {
+    head: Head,
+    jobs: VecDeque<Job>,
+    turn_is_taken: bool,
+    /// A driver runs or is about to.
+    is_driven: bool,
+    first_fresh: Option<Instant>,
+}
+
+enum Job {
+    Request {
+        request: Box<dyn Erased>,
+        key: Option<IdempotencyKey>,
+    },
+    Turn(oneshot::Sender<Turn>),
+}
+
+struct Writer {
+    connection: Connection,
+    backend: Arc<ConnectionBackend>,
+    generation: u64,
+}
+
+/// The writer's turn, held by a stream; given back when dropped.
+pub(super) struct Turn {
+    queue: Arc<Queue>,
+    /// Discards before it was granted: what was cached before them is void.
+    pub(super) generation: u64,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.queue.state.lock().turn_is_taken = false;
+        self.queue.wake();
+    }
+}
+
+/// What to propose, made under the lock and sent outside of it.
+struct Takeoff {
+    version: Version,
+    parts: Vec<Part>,
+    commit: Commit,
+    images: Vec<(PageNo, Image)>,
+}
+
+impl Queue {
+    pub(super) fn new(
+        database: Arc<group::Database>,
+        group: Arc<Group>,
+        threads: Arc<SqlThreads>,
+        options: Arc<Options>,
+    ) -> Arc<Queue> {
+        let head = Head::new(database.published.load_full());
+        Arc::new(Queue {
+            database,
+            group,
+            options,
+            threads,
+            lane: Lane::new(1, usize::MAX),
+            state: Mutex::new(State {
+                head,
+                jobs: VecDeque::new(),
+                turn_is_taken: false,
+                is_driven: false,
+                first_fresh: None,
+            }),
+            writer: Mutex::new(None),
+            transactions: AtomicU64::new(rand::random::<u32>().into()),
+        })
+    }
+
+    /// Queues a request that writes.
+    pub(super) fn push(
+        self: &Arc<Self>,
+        request: Box<dyn Erased>,
+        key: Option<IdempotencyKey>,
+    ) -> Result<(), (Box<dyn Erased>, Error)> {
+        {
+            let state = &mut *self.state.lock();
+            if state.jobs.len() >= self.options.waiting_max {
+                let message = format!(
+                    "{} requests wait for this database already; try again later",
+                    state.jobs.len()
+                );
+                return Err((request, Error::new(Code::Overloaded, message)));
+            }
+            state.jobs.push_back(Job::Request { request, key });
+        }
+        self.wake();
+        Ok(())
+    }
+
+    /// Waits for the writer's turn.
+    pub(super) fn turn(self: &Arc<Self>) -> Result<oneshot::Receiver<Turn>, Error> {
+        let (sender, receiver) = oneshot::channel();
+        {
+            let state = &mut *self.state.lock();
+            if state.jobs.len() >= self.options.waiting_max {
+                let message = format!(
+                    "{} requests wait for this database already; try again later",
+                    state.jobs.len()
+                );
+                return Err(Error::new(Code::Overloaded, message));
+            }
+            state.jobs.push_back(Job::Turn(sender));
+        }
+        self.wake();
+        Ok(receiver)
+    }
+
+    /// Answers when everything that the holder of the turn can see now is applied.
+    pub(super) fn answer_when_visible(&self, answer: Answer) {
+        let state = &mut *self.state.lock();
+        let head = &mut state.head;
+        if head.failed.is_some() && head.fresh.is_none() {
+            // It may have seen what will never be.
+            let message = "an earlier commit was not applied; nothing of this was";
+            answer(Err(Error::new(Code::NotLeader, message)));
+        } else if head.fresh.is_some() {
+            head.fresh_answers.push(answer);
+        } else if let Some(waiting) = head.flights.iter_mut().rev().find(|waiting| !waiting.landed) {
+            waiting.answers.push(answer);
+        } else {
+            answer(Ok(self.position(head.version())));
+        }
+    }
+
+    /// The head, for a transaction that begins with the turn.
+    pub(super) fn head_view(&self) -> (HeadView, Began) {
+        let state = &mut *self.state.lock();
+        let head = &mut state.head;
+        head.rebase(self.database.published.load_full());
+        (
+            head.view(&self.group.pages),
+            Began::Head {
+                generation: head.generation,
+                step: head.step,
+            },
+        )
+    }
+
+    /// Whether what began at `began` may write: nothing came after it.
+    pub(super) fn check_newest(&self, began: Began) -> Result<(), Refusal> {
+        let state = &mut *self.state.lock();
+        let head = &mut state.head;
+        head.rebase(self.database.published.load_full());
+        let is_newest = match began {
+            Began::Nowhere => false,
+            Began::Published(version) => head.is_clean() && head.base.version == version,
+            Began::Head { generation, step } => generation == head.generation && step == head.step,
+        };
+        if is_newest && head.failed.is_none() {
+            Ok(())
+        } else {
+            Err(Refusal::Stale)
+        }
+    }
+
+    /// Takes what a transaction changed.
+    pub(super) fn step(&self, began: Began, batch: Batch) -> Result<(HeadView, Began), Refusal> {
+        self.check_newest(began)?;
+        let state = &mut *self.state.lock();
+        let head = &mut state.head;
+        let bytes = u64::from(batch.page_count) * u64::from(batch.page_size.bytes());
+        if bytes > self.database_bytes_max() && bytes > head.extent().bytes() {
+            return Err(Refusal::Full);
+        }
+        head.step(batch);
+        state.first_fresh.get_or_insert_with(Instant::now);
+        Ok((
+            head.view(&self.group.pages),
+            Began::Head {
+                generation: head.generation,
+                step: head.step,
+            },
+        ))
+    }
+
+    fn database_bytes_max(&self) -> u64 {
+        match self.database.limits.load().database_bytes {
+            0 => self.options.database_bytes,
+            bytes => bytes,
+        }
+    }
+
+    /// Discards so far.
+    pub(super) fn generation(&self) -> u64 {
+        self.state.lock().head.generation
+    }
+
+    /// True while nothing is queued, in the air or held.
+    pub(super) fn is_idle(&self) -> bool {
+        let state = self.state.lock();
+        let in_the_air = state.head.flights.iter().any(|waiting| !waiting.landed);
+        !state.is_driven
+            && !state.turn_is_taken
+            && state.jobs.is_empty()
+            && state.head.fresh.is_none()
+            && !in_the_air
+    }
+
+    /// Closes the shared writer's connection of an idle database.
+    pub(super) fn close_writer(&self) {
+        if let Some(mut writer) = self.writer.try_lock() {
+            *writer = None;
+        }
+    }
+
+    /// Sees to it that somebody drives the queue, if there is something to do.
+    fn wake(self: &Arc<Self>) {
+        {
+            let state = &mut *self.state.lock();
+            let has_work = state.head.fresh.is_some()
+                || state.head.failed.is_some()
+                || (!state.turn_is_taken && !state.jobs.is_empty());
+            if state.is_driven || !has_work {
+                return;
+            }
+            state.is_driven = true;
+        }
+        let queue = Arc::clone(self);
+        // The lane takes any number: there is at most one driver.
+        let _ = self.threads.submit(&self.lane, move || queue.drive());
+    }
+
+    fn drive(self: Arc<Self>) {
+        loop {
+            let (takeoff, job) = {
+                let state = &mut *self.state.lock();
+                let takeoff = self.prepare_takeoff(state);
+                let job = if takeoff.is_none() {
+                    self.next_job(state)
+                } else {
+                    None
+                };
+                if takeoff.is_none() && job.is_none() {
+                    state.is_driven = false;
+                    return;
+                }
+                (takeoff, job)
+            };
+            if let Some(takeoff) = takeoff {
+                self.take_off(takeoff);
+            }
+            match job {
+                None => {}
+                Some((Job::Turn(grant), generation)) => {
+                    // If the stream does not wait any more, the turn comes back and is dropped here.
+                    drop(grant.send(Turn {
+                        queue: Arc::clone(&self),
+                        generation,
+                    }));
+                }
+                Some((Job::Request { request, key }, generation)) => {
+                    self.run(request, key, generation);
+                    self.state.lock().turn_is_taken = false;
+                }
+            }
+        }
+    }
+
+    /// The next one who gets the turn, which is then taken.
+    fn next_job(&self, state: &mut State) -> Option<(Job, u64)> {
+        if state.turn_is_taken || state.head.failed.is_some() {
+            return None;
+        }
+        if state.head.fresh_bytes >= self.options.entry_bytes {
+            // Full: what is in the air must land first.
+            return None;
+        }
+        let job = state.jobs.pop_front()?;
+        state.turn_is_taken = true;
+        Some((job, state.head.generation))
+    }
+
+    fn run(self: &Arc<Self>, request: Box<dyn Erased>, key: Option<IdempotencyKey>, generation: u64) {
+        if request.start() == Started::Abandoned {
+            return;
+        }
+        let mut slot = self.writer.lock();
+        let writer = match self.writer(&mut slot, generation) {
+            Ok(writer) => writer,
+            Err(error) => return request.reply(Err(error), None),
+        };
+        writer.backend.set_turn(true);
+        let is_shareable = self.run_on(writer, request, key);
+        writer.backend.set_turn(false);
+        if !is_shareable {
+            *slot = None;
+        }
+    }
+
+    /// The shared writer's connection, opened if need be, with nothing in its cache that was discarded.
+    fn writer<'a>(
+        self: &Arc<Self>,
+        slot: &'a mut Option<Writer>,
+        generation: u64,
+    ) -> Result<&'a mut Writer, Error> {
+        if let Some(writer) = slot.as_mut().filter(|writer| writer.generation != generation) {
+            match writer.connection.forget_cached_pages() {
+                Ok(()) => writer.generation = generation,
+                Err(_) => *slot = None,
+            }
+        }
+        if slot.is_none() {
+            let backend = ConnectionBackend::new(Arc::clone(self));
+            backend.set_turn(true);
+            let options = self
+                .options
+                .connection(Role::Writer, &self.database.limits.load());
+            let connection =
+                Connection::open(Arc::clone(&backend) as _, options).map_err(|error| Error::sql(&error))?;
+            *slot = Some(Writer {
+                connection,
+                backend,
+                generation,
+            });
+        }
+        slot.as_mut()
+            .ok_or_else(|| Error::new(Code::Internal, "no writer"))
+    }
+
+    /// Runs one request. False if the connection must not be used for another one.
+    fn run_on(
+        self: &Arc<Self>,
+        writer: &mut Writer,
+        mut request: Box<dyn Erased>,
+        key: Option<IdempotencyKey>,
+    ) -> bool {
+        if let Some(key) = &key {
+            match self.recorded(key) {
+                Ok(None) => {}
+                Ok(Some(recorded)) => {
+                    self.answer_when_visible(Box::new(move |at| request.reply(at, Some(recorded))));
+                    return true;
+                }
+                Err(error) => {
+                    request.reply(Err(error), None);
+                    return true;
+                }
+            }
+        }
+        let before = self.state.lock().head.step;
+        let progress = request.resume(&mut writer.connection);
+        if !writer.connection.is_autocommit() {
+            writer.connection.rollback();
+        }
+        debug_assert_ne!(progress, Progress::NeedsTurn, "the shared writer has the turn");
+        let recorded = key.map(|key| self.record(&key, before, &*request));
+        self.answer_when_visible(Box::new(move |at| request.reply(at, recorded)));
+        self.state.lock().head.fresh_requests += 1;
+        !writer.connection.is_marked() && !writer.connection.is_poisoned()
+    }
+
+    /// What was kept under the key: on its way, in the overlay or in the base.
+    fn recorded(&self, key: &IdempotencyKey) -> Result<Option<Recorded>, Error> {
+        let record_key = idempotency::record_key(key);
+        let (on_its_way, snapshot) = {
+            let state = self.state.lock();
+            (
+                state.head.record(&record_key),
+                self.database.published.load_full(),
+            )
+        };
+        let stored = match on_its_way {
+            Some(value) => Some(value),
+            None => {
+                let read = self.group.pages.record(&snapshot, &record_key);
+                read.map_err(|error| Error::new(Code::Unavailable, error.to_string()))?
+            }
+        };
+        stored
+            .map(|value| idempotency::recall(key, &value))
+            .transpose()
+            .map(Option::flatten)
+    }
+
+    /// Keeps the reply with the request's commits, if it committed anything.
+    fn record(&self, key: &IdempotencyKey, step_before: u64, request: &dyn Erased) -> Recorded {
+        let state = &mut *self.state.lock();
+        if state.head.step == step_before {
+            return Recorded::Nothing;
+        }
+        let (record, recorded) = idempotency::remember(key, request.record());
+        state.head.fresh_records.push(record);
+        recorded
+    }
+
+    fn prepare_takeoff(&self, state: &mut State) -> Option<Takeoff> {
+        let published = self.database.published.load_full();
+        if state.head.failed.is_some() {
+            let in_the_air = state.head.flights.iter().any(|waiting| !waiting.landed);
+            if !in_the_air && !state.turn_is_taken {
+                let why = Error::new(
+                    Code::NotLeader,
+                    "an earlier commit was not applied; nothing of this was",
+                );
+                state.head.fresh_answers.send(&Err(why));
+                state.head.discard(published);
+                state.first_fresh = None;
+            }
+            return None;
+        }
+        state.head.rebase(published);
+        let in_the_air = state
+            .head
+            .flights
+            .iter()
+            .filter(|waiting| !waiting.landed)
+            .count();
+        let is_due = state.jobs.is_empty()
+            || state.turn_is_taken
+            || state.head.fresh_requests >= self.options.merge_requests
+            || state.head.fresh_bytes >= self.options.entry_bytes
+            || state
+                .first_fresh
+                .is_some_and(|first| first.elapsed() >= self.options.merge_time);
+        if in_the_air >= self.options.flights_max || !is_due {
+            return None;
+        }
+        // A stream that holds the turn may be about to add to it; each of its commits is complete in itself.
+        let layer = state.head.fresh.take()?;
+        state.first_fresh = None;
+        Some(self.takeoff(&mut state.head, layer))
+    }
+
+    fn takeoff(&self, head: &mut Head, layer: Layer) -> Takeoff {
+        let mut pages = Vec::with_capacity(layer.images.len());
+        let mut depths = BTreeMap::new();
+        for (no, image) in &layer.images {
+            let Some(no) = PageNo::new(*no) else { continue };
+            let (content, depth) = self.content(head, no, image);
+            depths.insert(no.get(), depth);
+            let checksum = checksum(self.database.id, no, image).0;
+            pages.push(PageChange {
+                number: no.get(),
+                checksum,
+                content: Some(content),
+            });
+        }
+        let images = layer
+            .images
+            .iter()
+            .filter_map(|(no, image)| Some((PageNo::new(*no)?, image.clone())))
+            .collect();
+        let mut body = CommitBody {
+            database: Bytes::copy_from_slice(self.database.id.as_bytes()),
+            epoch: self.database.epoch.0,
+            base_version: head.version().0,
+            page_count: layer.page_count(),
+            page_size: layer.page_size(),
+            pages,
+            records: head.fresh_records.clone(),
+            ..CommitBody::default()
+        };
+        let parts = self.split(&mut body);
+        let (commit, chain) = Commit::link(head.chain(), &body);
+        let flight = head.take_off(layer, depths, chain);
+        Takeoff {
+            version: flight.version,
+            parts,
+            commit,
+            images,
+        }
+    }
+
+    /// A difference where it is shorter, and where what was before is at hand.
+    fn content(&self, head: &Head, no: PageNo, image: &Image) -> (PageContent, u8) {
+        let whole = || (PageContent::Image(image.clone()), 0);
+        let Some((before, depth)) = head.prior(no, image.len(), &self.group.pages) else {
+            return whole();
+        };
+        if depth >= CHAIN_MAX {
+            return whole();
+        }
+        match Delta::between(&before, image, image.len() / 2) {
+            Some(delta) => (PageContent::Delta(Bytes::from(delta)), depth + 1),
+            None => whole(),
+        }
+    }
+
+    /// Moves the pages of a commit that is too large for one entry into parts.
+    fn split(&self, body: &mut CommitBody) -> Vec<Part> {
+        let size = |page: &PageChange| page.content.as_ref().map_or(0, PageContent::len) as u64 + 32;
+        if body.pages.iter().map(size).sum::<u64>() <= self.options.entry_bytes {
+            return Vec::new();
+        }
+        let transaction = self.transactions.fetch_add(1, Ordering::Relaxed);
+        let mut parts: Vec<Part> = Vec::new();
+        let mut bytes = u64::MAX;
+        for page in body.pages.drain(..) {
+            bytes = bytes.saturating_add(size(&page));
+            if bytes > self.options.entry_bytes {
+                bytes = size(&page);
+                parts.push(Part {
+                    database: body.database.clone(),
+                    epoch: body.epoch,
+                    transaction,
+                    part: parts.len() as u32,
+                    pages: Vec::new(),
+                });
+            }
+            if let Some(part) = parts.last_mut() {
+                part.pages.push(page);
+            }
+        }
+        body.transaction = transaction;
+        body.parts = parts.len() as u32;
+        body.parts_hash = Bytes::copy_from_slice(&parts_hash(&parts));
+        parts
+    }
+
+    fn take_off(self: &Arc<Self>, takeoff: Takeoff) {
+        let Takeoff {
+            version,
+            parts,
+            commit,
+            images,
+        } = takeoff;
+        fail::fail_point!("queue::propose");
+        for part in parts {
+            // Its outcome needs no look: without it the commit is refused.
+            if let Err(why) = self.group.propose(Proposal::new(Kind::Pages(part)), drop) {
+                return self.landed(version, Err(not_proposed(why)));
+            }
+        }
+        let queue = Arc::clone(self);
+        let proposal = Proposal::with_images(Kind::Commit(commit), Some(images));
+        let proposed = self
+            .group
+            .propose(proposal, move |outcome| queue.landed(version, landing(outcome)));
+        if let Err(why) = proposed {
+            self.landed(version, Err(not_proposed(why)));
+        }
+    }
+
+    /// An entry has its outcome.
+    fn landed(self: &Arc<Self>, version: Version, result: Result<(), Error>) {
+        let mut answers = {
+            let state = &mut *self.state.lock();
+            let head = &mut state.head;
+            let Some(waiting) = head
+                .flights
+                .iter_mut()
+                .find(|waiting| waiting.flight.version == version)
+            else {
+                return;
+            };
+            waiting.landed = true;
+            let answers = std::mem::take(&mut waiting.answers);
+            if let Err(error) = &result {
+                head.failed.get_or_insert_with(|| error.clone());
+            }
+            answers
+        };
+        fail::fail_point!("queue::answer");
+        answers.send(&result.map(|()| self.position(version)));
+        self.wake();
+    }
+
+    fn position(&self, version: Version) -> Position {
+        Position {
+            database: self.database.id,
+            epoch: self.database.epoch,
+            version,
+        }
+    }
+}
+
+/// What an outcome means for those who wait.
+fn landing(outcome: Outcome) -> Result<(), Error> {
+    match outcome {
+        Outcome::Applied(Applied::Done(_) | Applied::Nothing) => Ok(()),
+        Outcome::Applied(Applied::Refused(Refused::NoDatabase)) => Err(Error::new(
+            Code::DatabaseNotFound,
+            "the database was dropped; nothing was applied",
+        )),
+        Outcome::Applied(Applied::Refused(refused)) => Err(Error::new(
+            Code::NotLeader,
+            format!("{refused}; nothing was applied"),
+        )),
+        Outcome::NotLeader => Err(Error::new(
+            Code::NotLeader,
+            "this node does not lead the group any more; nothing was applied",
+        )),
+        Outcome::Unknown => Err(Error::new(
+            Code::CommitUnknown,
+            "the node stopped before the outcome of the commit was known; it may or may not have been applied",
+        )),
+    }
+}
+
+fn not_proposed(why: NotProposed) -> Error {
+    match why {
+        NotProposed::NotLeader => Error::new(
+            Code::NotLeader,
+            "this node does not lead the group; nothing was applied",
+        ),
+        NotProposed::DiskFull => Error::new(
+            Code::Overloaded,
+            "the log's disk is full: writes are refused until there is room; nothing was applied",
+        ),
+        NotProposed::Overloaded => Error::new(
+            Code::Overloaded,
+            "the group has more to do than it can queue; nothing was applied",
+        ),
+    }
+}

@@ -1,0 +1,187 @@
+//! The node's SQL threads: SQLite runs here and nowhere else.
+//!
+//! Work is queued by *lane*. A lane may use only so many threads at once, and lanes with work take turns, so
+//! that a database with a thousand slow queries leaves threads for the others.
+//!
+//! LIMIT: the number of threads; per lane the number of tasks that run, and of tasks that wait.
+
+use parking_lot::{Condvar, Mutex};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+type Task = Box<dyn FnOnce() + Send>;
+
+/// A fixed set of named threads.
+pub(crate) struct SqlThreads {
+    shared: Arc<Shared>,
+    threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
+}
+
+impl std::fmt::Debug for SqlThreads {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SqlThreads")
+            .field("busy", &self.busy())
+            .finish_non_exhaustive()
+    }
+}
+
+struct Shared {
+    state: Mutex<State>,
+    wake: Condvar,
+    busy: AtomicUsize,
+}
+
+#[derive(Default)]
+struct State {
+    /// Each entry allows one task of its lane to run.
+    ready: VecDeque<Arc<Lane>>,
+    idle: usize,
+    stopped: bool,
+}
+
+/// Tasks that share a limit.
+pub(crate) struct Lane {
+    running_max: usize,
+    waiting_max: usize,
+    state: Mutex<LaneState>,
+}
+
+impl std::fmt::Debug for Lane {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lane")
+            .field("running_max", &self.running_max)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Default)]
+struct LaneState {
+    tasks: VecDeque<Task>,
+    /// Tasks that run, plus entries in `State::ready`.
+    running: usize,
+}
+
+/// The lane has as many waiting tasks as it may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("too many requests wait for this database")]
+pub(crate) struct LaneFull;
+
+impl Lane {
+    /// A lane that may use `running_max` threads at once.
+    pub(crate) fn new(running_max: usize, waiting_max: usize) -> Arc<Lane> {
+        Arc::new(Lane {
+            running_max,
+            waiting_max,
+            state: Mutex::default(),
+        })
+    }
+}
+
+impl SqlThreads {
+    /// Starts `count` threads.
+    pub(crate) fn start(count: usize) -> std::io::Result<Arc<SqlThreads>> {
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            wake: Condvar::new(),
+            busy: AtomicUsize::new(0),
+        });
+        let spawn = |i| {
+            let shared = Arc::clone(&shared);
+            std::thread::Builder::new()
+                .name(format!("orion-sql-{i}"))
+                .spawn(move || shared.run())
+        };
+        let threads = (0..count).map(spawn).collect::<Result<_, _>>()?;
+        Ok(Arc::new(SqlThreads {
+            shared,
+            threads: Mutex::new(threads),
+        }))
+    }
+
+    /// Queues a task.
+    pub(crate) fn submit(
+        &self,
+        lane: &Arc<Lane>,
+        task: impl FnOnce() + Send + 'static,
+    ) -> Result<(), LaneFull> {
+        {
+            let lane_state = &mut *lane.state.lock();
+            if lane_state.tasks.len() >= lane.waiting_max {
+                return Err(LaneFull);
+            }
+            lane_state.tasks.push_back(Box::new(task));
+            if lane_state.running >= lane.running_max {
+                return Ok(());
+            }
+            lane_state.running += 1;
+        }
+        self.shared.make_ready(Arc::clone(lane));
+        Ok(())
+    }
+
+    /// Threads that run something.
+    pub(crate) fn busy(&self) -> usize {
+        self.shared.busy.load(Ordering::Relaxed)
+    }
+
+    /// Ends the threads after what they run now; what waits is dropped, and its requests learn that their
+    /// channels closed.
+    pub(crate) fn stop(&self) {
+        self.shared.state.lock().stopped = true;
+        self.shared.wake.notify_all();
+        for thread in self.threads.lock().drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("an SQL thread panicked");
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn make_ready(&self, lane: Arc<Lane>) {
+        let state = &mut *self.state.lock();
+        state.ready.push_back(lane);
+        if state.idle > 0 {
+            self.wake.notify_one();
+        }
+    }
+
+    fn run(&self) {
+        while let Some(lane) = self.next() {
+            let task = lane.state.lock().tasks.pop_front();
+            if let Some(task) = task {
+                self.busy.fetch_add(1, Ordering::Relaxed);
+                // A panic in one request must not take the thread from all others.
+                if std::panic::catch_unwind(std::panic::AssertUnwindSafe(task)).is_err() {
+                    tracing::error!("a request panicked on an SQL thread");
+                }
+                self.busy.fetch_sub(1, Ordering::Relaxed);
+            }
+            let goes_on = {
+                let state = &mut *lane.state.lock();
+                let goes_on = !state.tasks.is_empty();
+                state.running -= usize::from(!goes_on);
+                goes_on
+            };
+            if goes_on {
+                self.make_ready(lane);
+            }
+        }
+    }
+
+    fn next(&self) -> Option<Arc<Lane>> {
+        let mut state = self.state.lock();
+        loop {
+            if state.stopped {
+                return None;
+            }
+            if let Some(lane) = state.ready.pop_front() {
+                return Some(lane);
+            }
+            state.idle += 1;
+            self.wake.wait(&mut state);
+            state.idle -= 1;
+        }
+    }
+}
