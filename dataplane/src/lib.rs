@@ -6,6 +6,7 @@ pub mod cli;
 pub mod database;
 pub(crate) mod entry;
 pub(crate) mod group;
+pub mod http;
 pub mod log;
 pub(crate) mod overlay;
 pub mod owner;

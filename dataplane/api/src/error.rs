@@ -170,7 +170,7 @@ impl From<SqliteCode> for Code {
 
 /// Body of an HTTP reply that is an error. `message` repeats `error`: Hrana's clients show the one,
 /// sqld's and people's scripts read the other.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ErrorBody {
     /// What is wrong, for people.
     pub error: String,

@@ -1,0 +1,116 @@
+//! Groups, their members, and nodes.
+
+use crate::{GroupName, LogIndex, NodeId};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A replication group as one of its members sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Group {
+    /// Its name.
+    #[schema(value_type = String, example = "default")]
+    pub name: GroupName,
+    /// Life of its log: a recovery begins a new one.
+    pub incarnation: u64,
+    /// What this member is in it now.
+    pub state: RaftState,
+    /// Raft's term.
+    pub term: u64,
+    /// The leader, if one is known here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>)]
+    pub leader: Option<NodeId>,
+    /// All members.
+    pub members: Vec<Member>,
+    /// Newest entry in this member's log.
+    #[schema(value_type = u64)]
+    pub last_log_index: LogIndex,
+    /// Newest entry that a quorum has.
+    #[schema(value_type = u64)]
+    pub committed_index: LogIndex,
+    /// Newest entry applied here.
+    #[schema(value_type = u64)]
+    pub applied_index: LogIndex,
+    /// The local snapshot holds all up to this one.
+    #[schema(value_type = u64)]
+    pub snapshot_index: LogIndex,
+    /// The log holds nothing up to this one.
+    #[schema(value_type = u64)]
+    pub purged_index: LogIndex,
+    /// Entry formats that may be proposed.
+    pub format_level: u32,
+    /// Databases that it owns.
+    pub databases: u64,
+}
+
+/// What a member is at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RaftState {
+    /// Takes writes.
+    Leader,
+    /// Follows a leader.
+    Follower,
+    /// Asks for votes.
+    Candidate,
+    /// Has no vote.
+    Learner,
+    /// Stopped, after a fault.
+    Stopped,
+}
+
+/// A node in a group.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Member {
+    /// Which node.
+    #[schema(value_type = u64)]
+    pub node: NodeId,
+    /// What it is there for.
+    pub role: Role,
+    /// Where peers reach it; absent where there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+}
+
+/// What a member is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Counts for the quorum.
+    Voter,
+    /// Gets the log.
+    Learner,
+    /// A learner that serves reads.
+    ReadReplica,
+}
+
+/// Answer of `GET /groups`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct GroupList {
+    /// Groups with a member on this node, by name.
+    pub groups: Vec<Group>,
+}
+
+/// One `orion server` process.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Node {
+    /// Random, belongs to its disk.
+    #[schema(value_type = u64)]
+    pub id: NodeId,
+    /// Release that it runs.
+    pub version: String,
+    /// URL of its SQL side.
+    pub url: String,
+    /// Unix time in milliseconds.
+    pub started_at_ms: u64,
+    /// Groups that it is a member of.
+    #[schema(value_type = Vec<String>)]
+    pub groups: Vec<GroupName>,
+}
+
+/// Answer of `GET /nodes`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct NodeList {
+    /// Nodes known here, by id.
+    pub nodes: Vec<Node>,
+}

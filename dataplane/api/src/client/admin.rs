@@ -1,0 +1,96 @@
+//! Calls of the admin API.
+
+use http::{HeaderMap, Method};
+use url::form_urlencoded::Serializer;
+
+use super::{Client, Error};
+use crate::admin::{
+    CreateDatabase, Database, DatabaseList, Group, GroupList, ListDatabases, Metrics, NodeList, ROOT,
+};
+use crate::{DatabaseName, GroupName};
+
+impl Client {
+    /// One page of the databases.
+    pub async fn list_databases(&self, query: &ListDatabases) -> Result<DatabaseList, Error> {
+        let mut parameters = Serializer::new(String::new());
+        if query.include_deleted {
+            parameters.append_pair("include_deleted", "true");
+        }
+        if let Some(after) = &query.after {
+            parameters.append_pair("after", after);
+        }
+        if let Some(limit) = query.limit {
+            parameters.append_pair("limit", &limit.to_string());
+        }
+        self.get(&format!("/databases?{}", parameters.finish())).await
+    }
+
+    /// All databases, page by page.
+    pub async fn all_databases(&self, include_deleted: bool) -> Result<Vec<Database>, Error> {
+        let mut query = ListDatabases {
+            include_deleted,
+            ..ListDatabases::default()
+        };
+        let mut all = Vec::new();
+        loop {
+            let page = self.list_databases(&query).await?;
+            all.extend(page.databases);
+            if page.next.is_none() || page.next == query.after {
+                return Ok(all);
+            }
+            query.after = page.next;
+        }
+    }
+
+    /// Creates a database, or answers with it if it is there with the same wishes.
+    pub async fn create_database(&self, wish: &CreateDatabase) -> Result<Database, Error> {
+        self.json(
+            Method::POST,
+            self.admin_url("/databases"),
+            HeaderMap::new(),
+            Some(wish),
+        )
+        .await
+    }
+
+    /// One database.
+    pub async fn get_database(&self, name: &DatabaseName) -> Result<Database, Error> {
+        self.get(&format!("/databases/{name}")).await
+    }
+
+    /// Drops a database and answers with its tombstone.
+    pub async fn drop_database(&self, name: &DatabaseName) -> Result<Database, Error> {
+        let url = self.admin_url(&format!("/databases/{name}"));
+        self.json(Method::DELETE, url, HeaderMap::new(), None::<&()>)
+            .await
+    }
+
+    /// Groups with a member on that node.
+    pub async fn list_groups(&self) -> Result<GroupList, Error> {
+        self.get("/groups").await
+    }
+
+    /// One group.
+    pub async fn get_group(&self, name: &GroupName) -> Result<Group, Error> {
+        self.get(&format!("/groups/{name}")).await
+    }
+
+    /// Nodes.
+    pub async fn list_nodes(&self) -> Result<NodeList, Error> {
+        self.get("/nodes").await
+    }
+
+    /// The node's numbers.
+    pub async fn metrics(&self) -> Result<Metrics, Error> {
+        self.get("/metrics").await
+    }
+
+    async fn get<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
+        self.json(Method::GET, self.admin_url(path), HeaderMap::new(), None::<&()>)
+            .await
+    }
+
+    fn admin_url(&self, path: &str) -> String {
+        format!("{}{ROOT}{path}", self.root)
+    }
+}

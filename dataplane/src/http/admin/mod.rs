@@ -1,0 +1,164 @@
+//! The admin API's routes, `/_orion/v1/…`: JSON in and out, described by an OpenAPI document that is made from
+//! these handlers and kept as `dataplane/api/openapi.json`. It decides nothing: [`Admin`] does, and the server
+//! implements it. Authentication is a layer around these routes, not part of them.
+
+mod openapi;
+mod reply;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::routing::get;
+use http::{StatusCode, Uri};
+use orion_api::admin::{
+    CreateDatabase, Database, DatabaseList, Group, GroupList, IDEMPOTENCY_KEY_BYTES_MAX, ListDatabases,
+    Metrics, NodeList, ROOT,
+};
+use orion_api::error::ErrorBody;
+use orion_api::{Code, DatabaseName, GroupName};
+
+pub use openapi::document;
+pub use reply::Error;
+use reply::{Json, body, no_such_path, query};
+
+/// No body of this API comes near this.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// What the routes ask of the server. Every change is idempotent and answers with the object.
+#[async_trait]
+pub trait Admin: Send + Sync + 'static {
+    /// Databases by name, one page.
+    async fn list_databases(&self, query: ListDatabases) -> Result<DatabaseList, Error>;
+    /// Creates a database; `Existing` if it was there with the same wishes, `DATABASE_EXISTS` if with others.
+    async fn create_database(&self, wish: CreateDatabase) -> Result<Created, Error>;
+    /// The database of this name that is not dropped, else the one dropped last.
+    async fn get_database(&self, name: DatabaseName) -> Result<Database, Error>;
+    /// Drops it; answers with the tombstone, also if it was dropped before.
+    async fn drop_database(&self, name: DatabaseName) -> Result<Database, Error>;
+    /// Groups with a member here.
+    async fn list_groups(&self) -> Result<GroupList, Error>;
+    /// One of them.
+    async fn get_group(&self, name: GroupName) -> Result<Group, Error>;
+    /// Nodes known here.
+    async fn list_nodes(&self) -> Result<NodeList, Error>;
+    /// This node's numbers.
+    async fn metrics(&self) -> Result<Metrics, Error>;
+}
+
+/// What creating found.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Created {
+    /// It is new.
+    New(Database),
+    /// It was there.
+    Existing(Database),
+}
+
+type Server = State<Arc<dyn Admin>>;
+
+/// The routes.
+pub fn router(admin: Arc<dyn Admin>) -> Router {
+    let routes = Router::new()
+        .route("/databases", get(list_databases).post(create_database))
+        .route("/databases/{name}", get(get_database).delete(drop_database))
+        .route("/groups", get(list_groups))
+        .route("/groups/{name}", get(get_group))
+        .route("/nodes", get(list_nodes))
+        .route("/metrics", get(metrics))
+        .route("/openapi.json", get(openapi))
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(reply::no_such_method)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(admin);
+    Router::new().nest(ROOT, routes)
+}
+
+/// Databases by name, in pages.
+#[utoipa::path(get, path = "/_orion/v1/databases", tag = "databases", params(ListDatabases), responses(
+    (status = 200, body = DatabaseList), (status = 400, body = ErrorBody, description = "a parameter is wrong")
+))]
+async fn list_databases(State(admin): Server, uri: Uri) -> Result<Json<DatabaseList>, Error> {
+    Ok(Json(admin.list_databases(query(&uri)?).await?))
+}
+
+/// Create a database. The same wish again answers with the database as it is.
+#[utoipa::path(post, path = "/_orion/v1/databases", tag = "databases", request_body = CreateDatabase, responses(
+    (status = 201, body = Database, description = "created"),
+    (status = 200, body = Database, description = "was there, with the same wishes"),
+    (status = 400, body = ErrorBody, description = "the wish is wrong"),
+    (status = 409, body = ErrorBody, description = "a database of this name exists with other wishes, or the key was used for another wish"),
+    (status = 429, body = ErrorBody, description = "a limit of the node or group is reached")
+))]
+async fn create_database(
+    State(admin): Server,
+    bytes: Result<Bytes, axum::extract::rejection::BytesRejection>,
+) -> Result<(StatusCode, Json<Database>), Error> {
+    let wish: CreateDatabase = body(bytes)?;
+    let key_bytes = wish.idempotency_key.as_ref().map_or(1, String::len);
+    if !(1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&key_bytes) {
+        let message =
+            format!("idempotency_key must have 1 to {IDEMPOTENCY_KEY_BYTES_MAX} bytes, not {key_bytes}");
+        return Err(Error::new(Code::InvalidRequest, message));
+    }
+    Ok(match admin.create_database(wish).await? {
+        Created::New(database) => (StatusCode::CREATED, Json(database)),
+        Created::Existing(database) => (StatusCode::OK, Json(database)),
+    })
+}
+
+/// One database; a dropped one until its data is purged.
+#[utoipa::path(get, path = "/_orion/v1/databases/{name}", tag = "databases", params(("name" = String, Path)), responses(
+    (status = 200, body = Database), (status = 404, body = ErrorBody, description = "no such database")
+))]
+async fn get_database(State(admin): Server, Path(name): Path<String>) -> Result<Json<Database>, Error> {
+    Ok(Json(admin.get_database(parse_name(&name)?).await?))
+}
+
+/// Drop a database. Its data is kept until the retention is over; its name is free at once.
+#[utoipa::path(delete, path = "/_orion/v1/databases/{name}", tag = "databases", params(("name" = String, Path)), responses(
+    (status = 200, body = Database, description = "the tombstone, also if it was dropped before"),
+    (status = 404, body = ErrorBody, description = "no such database")
+))]
+async fn drop_database(State(admin): Server, Path(name): Path<String>) -> Result<Json<Database>, Error> {
+    Ok(Json(admin.drop_database(parse_name(&name)?).await?))
+}
+
+/// Groups with a member on this node.
+#[utoipa::path(get, path = "/_orion/v1/groups", tag = "groups", responses((status = 200, body = GroupList)))]
+async fn list_groups(State(admin): Server) -> Result<Json<GroupList>, Error> {
+    Ok(Json(admin.list_groups().await?))
+}
+
+/// One group.
+#[utoipa::path(get, path = "/_orion/v1/groups/{name}", tag = "groups", params(("name" = String, Path)), responses(
+    (status = 200, body = Group), (status = 404, body = ErrorBody, description = "no such group here")
+))]
+async fn get_group(State(admin): Server, Path(name): Path<String>) -> Result<Json<Group>, Error> {
+    let name: GroupName = name.parse().map_err(Error::invalid)?;
+    Ok(Json(admin.get_group(name).await?))
+}
+
+/// Nodes known here.
+#[utoipa::path(get, path = "/_orion/v1/nodes", tag = "nodes", responses((status = 200, body = NodeList)))]
+async fn list_nodes(State(admin): Server) -> Result<Json<NodeList>, Error> {
+    Ok(Json(admin.list_nodes().await?))
+}
+
+/// This node's numbers.
+#[utoipa::path(get, path = "/_orion/v1/metrics", tag = "nodes", responses((status = 200, body = Metrics)))]
+async fn metrics(State(admin): Server) -> Result<Json<Metrics>, Error> {
+    Ok(Json(admin.metrics().await?))
+}
+
+async fn openapi() -> Json<utoipa::openapi::OpenApi> {
+    Json(document())
+}
+
+fn parse_name(name: &str) -> Result<DatabaseName, Error> {
+    name.parse().map_err(Error::invalid)
+}

@@ -1,0 +1,3 @@
+//! HTTP: routes around parts that know nothing of it.
+
+pub mod admin;
