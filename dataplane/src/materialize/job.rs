@@ -1,0 +1,161 @@
+//! One materialization of one database.
+
+use super::Error;
+use crate::base::{Checkpoint, Header, Writer};
+use crate::entry::{self, Kind};
+use crate::group::{self, Group};
+use crate::overlay::{Content, Pages, Snapshot};
+use crate::page::{Image, PageNo};
+use bytes::Bytes;
+use orion_api::Version;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use uuid::Uuid;
+
+/// Pages resolved at once: bounds what a large overlay takes in memory.
+const PAGES_AT_ONCE: usize = 1024;
+
+/// How long a checkpoint stays after a newer one: longer than any read transaction may last.
+const RETIRED_FOR: Duration = Duration::from_secs(15 * 60);
+
+/// A base that is kept open between materializations.
+pub(crate) struct OpenBase {
+    pub(crate) writer: Writer,
+    pub(crate) used: Instant,
+    /// When a checkpoint was first seen to be outdated.
+    retired: HashMap<Uuid, Instant>,
+}
+
+/// Runs steps 1 to 6 for one database. Answers the version that is materialized now.
+pub(crate) async fn materialize(
+    group: &Arc<Group>,
+    database: &Arc<group::Database>,
+    open: &mut Option<OpenBase>,
+) -> Result<Version, Error> {
+    let result = attempt(group, database, open).await;
+    if result.is_err() {
+        // Fenced, or of unknown state: begin again with the open.
+        *open = None;
+    }
+    result
+}
+
+async fn attempt(
+    group: &Arc<Group>,
+    database: &Arc<group::Database>,
+    open: &mut Option<OpenBase>,
+) -> Result<Version, Error> {
+    let base = match open {
+        Some(base) => base,
+        None => {
+            let writer = group.pages.bases.writer(database.id, database.epoch).await?;
+            open.insert(OpenBase { writer, used: Instant::now(), retired: HashMap::new() })
+        }
+    };
+    fail::fail_point!("materialize::after_open");
+    group.barrier().await?;
+    let snapshot = database.published.load_full();
+    let done = snapshot.checkpoint.as_ref().map_or(Version(0), |checkpoint| checkpoint.version);
+    if snapshot.version <= done || !database.is_active() {
+        return Ok(done);
+    }
+    write_pages(group, &snapshot, &mut base.writer).await?;
+    write_records(&snapshot, &mut base.writer).await?;
+    let header = Header {
+        database: snapshot.database,
+        epoch: snapshot.epoch,
+        version: snapshot.version,
+        extent: snapshot.extent,
+        chain: snapshot.chain,
+    };
+    base.writer.put_header(&header).await?;
+    fail::fail_point!("materialize::before_checkpoint");
+    let checkpoint = base.writer.checkpoint(snapshot.version).await?;
+    fail::fail_point!("materialize::before_propose");
+    let materialized = entry::Materialized {
+        database: Bytes::copy_from_slice(database.id.as_bytes()),
+        epoch: snapshot.epoch.0,
+        version: snapshot.version.0,
+        checkpoint: Bytes::copy_from_slice(checkpoint.id.as_bytes()),
+        page_count: snapshot.extent.page_count,
+    };
+    group.write(Kind::Materialized(materialized)).await?;
+    base.used = Instant::now();
+    retire(group, database, base, &checkpoint).await?;
+    if base.writer.needs_compaction() {
+        base.writer.compact().await?;
+        base.writer.collect_garbage().await?;
+    }
+    Ok(snapshot.version)
+}
+
+/// Step 4: what changed, and what is gone.
+async fn write_pages(group: &Arc<Group>, snapshot: &Arc<Snapshot>, writer: &mut Writer) -> Result<(), Error> {
+    let changed: Vec<(PageNo, Version)> = snapshot
+        .slots()
+        .filter(|(_, slot)| !matches!(slot.content, Content::Stored))
+        .map(|(no, slot)| (no, slot.version))
+        .collect();
+    for part in changed.chunks(PAGES_AT_ONCE) {
+        let images = resolve(&group.pages, snapshot, part.to_vec()).await?;
+        writer.put_pages(images).await?;
+    }
+    let gone = (snapshot.base_limit.saturating_add(1)..=snapshot.base_page_count).filter_map(PageNo::new);
+    let unwritten: Vec<PageNo> = gone.filter(|no| snapshot.slot(*no).is_none()).collect();
+    writer.delete_pages(unwritten).await?;
+    Ok(())
+}
+
+/// Differences are resolved, which may read the base, on a thread where waiting is allowed.
+async fn resolve(
+    pages: &Arc<Pages>,
+    snapshot: &Arc<Snapshot>,
+    part: Vec<(PageNo, Version)>,
+) -> Result<Vec<(PageNo, Version, Image)>, Error> {
+    let (pages, snapshot) = (Arc::clone(pages), Arc::clone(snapshot));
+    let resolved = tokio::task::spawn_blocking(move || {
+        let image = |(no, version)| Ok((no, version, pages.page(&snapshot, no)?));
+        part.into_iter().map(image).collect::<Result<Vec<_>, Error>>()
+    });
+    resolved.await.map_err(|_| Error::Stopped)?
+}
+
+async fn write_records(snapshot: &Snapshot, writer: &mut Writer) -> Result<(), Error> {
+    for (key, record) in snapshot.records() {
+        if record.value.is_empty() {
+            writer.delete_record(key).await?;
+        } else {
+            writer.put_record(key, &record.value).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Deletes checkpoints that were outdated for long enough that no reader can have them.
+async fn retire(
+    group: &Arc<Group>,
+    database: &Arc<group::Database>,
+    base: &mut OpenBase,
+    newest: &Checkpoint,
+) -> Result<(), Error> {
+    let now = Instant::now();
+    let outdated: Vec<Checkpoint> =
+        base.writer.checkpoints().into_iter().filter(|checkpoint| checkpoint.id != newest.id).collect();
+    base.retired.retain(|id, _| outdated.iter().any(|checkpoint| checkpoint.id == *id));
+    for checkpoint in outdated {
+        let since = *base.retired.entry(checkpoint.id).or_insert(now);
+        if now.duration_since(since) < RETIRED_FOR {
+            continue;
+        }
+        let unpin = entry::Unpin {
+            database: Bytes::copy_from_slice(database.id.as_bytes()),
+            epoch: checkpoint.epoch.0,
+            checkpoint: Bytes::copy_from_slice(checkpoint.id.as_bytes()),
+        };
+        group.write(Kind::Unpin(unpin)).await?;
+        base.writer.delete_checkpoint(&checkpoint).await?;
+        base.retired.remove(&checkpoint.id);
+    }
+    Ok(())
+}

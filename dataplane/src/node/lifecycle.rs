@@ -1,0 +1,240 @@
+//! Databases come and go: create, list, drop, purge.
+//!
+//! The owner and name chains in the object store decide; the group's log follows. Each step may be repeated
+//! after a crash, by the same request or by another one.
+//!
+//! CRASH: after the chains and before `Create`, the name is taken by an id that no catalog has: the next
+//! create of that name completes it. After the tombstone in the chain and before `Drop`, the next drop does.
+
+use super::Node;
+use crate::entry::{self, Kind, Limits};
+use crate::group::{self, State};
+use crate::log::chain;
+use crate::owner::{Cause, Incarnation, NameClaim, Owner};
+use crate::page::Chain;
+use bytes::Bytes;
+use orion_api::{Code, DatabaseId, DatabaseName, Epoch, Version};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// Names that are not for databases.
+const RESERVED: &[&str] = &["v1", "v2", "v3", "v3-protobuf", "health", "livez", "readyz", "version", "metrics", "dump", "listen"];
+
+/// What is known of a database.
+#[derive(Clone, Debug)]
+pub struct DatabaseInfo {
+    /// Its id.
+    pub id: DatabaseId,
+    /// Its name.
+    pub name: DatabaseName,
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// Its newest version.
+    pub version: Version,
+    /// Bytes of its file.
+    pub size_bytes: u64,
+    /// Bytes that are not yet in the object store.
+    pub overlay_bytes: u64,
+    /// When it was created, by the clock of the node that did it.
+    pub created_at_ms: u64,
+    /// When it was dropped.
+    pub dropped_at_ms: Option<u64>,
+    /// When its objects were deleted.
+    pub purged_at_ms: Option<u64>,
+    /// Its limits; 0 is the node's default.
+    pub limits: Limits,
+}
+
+/// Why a database was not created or dropped.
+#[derive(Debug, thiserror::Error)]
+pub enum LifecycleError {
+    /// The name cannot be used.
+    #[error("{0}")]
+    Name(String),
+    /// A database of this name exists.
+    #[error("a database named {0} exists")]
+    Exists(DatabaseName),
+    /// There is none.
+    #[error("there is no database {0}")]
+    NotFound(String),
+    /// The chains.
+    #[error("the object store did not go along")]
+    Owner(#[from] crate::owner::Error),
+    /// The group.
+    #[error("the group did not go along")]
+    Group(#[from] group::Error),
+}
+
+impl LifecycleError {
+    /// The code for clients.
+    pub fn code(&self) -> Code {
+        match self {
+            LifecycleError::Name(_) => Code::InvalidRequest,
+            LifecycleError::Exists(_) => Code::DatabaseExists,
+            LifecycleError::NotFound(_) => Code::DatabaseNotFound,
+            LifecycleError::Owner(_) => Code::Unavailable,
+            LifecycleError::Group(group::Error::NotLeader) => Code::NotLeader,
+            LifecycleError::Group(group::Error::Unknown) => Code::CommitUnknown,
+            LifecycleError::Group(_) => Code::Unavailable,
+        }
+    }
+}
+
+impl Node {
+    /// All databases, tombstones included where asked for, by name.
+    pub fn list(&self, with_dropped: bool) -> Vec<DatabaseInfo> {
+        let all = self.group.catalog.all();
+        let mut infos: Vec<DatabaseInfo> =
+            all.iter().filter(|database| with_dropped || database.is_active()).map(|database| info(database)).collect();
+        infos.sort_by(|a, b| (&a.name, a.created_at_ms).cmp(&(&b.name, b.created_at_ms)));
+        infos
+    }
+
+    /// A served database by name.
+    pub fn get(&self, name: &str) -> Result<DatabaseInfo, LifecycleError> {
+        let found = self.group.catalog.find(name);
+        found.map(|database| info(&database)).ok_or_else(|| LifecycleError::NotFound(name.to_owned()))
+    }
+
+    /// Creates a database. With the same `operation` it may be repeated until its outcome is known.
+    pub async fn create(&self, name: &str, limits: Limits, operation: Option<Uuid>) -> Result<DatabaseInfo, LifecycleError> {
+        let name: DatabaseName = name.parse().map_err(|error: orion_api::InvalidName| LifecycleError::Name(error.to_string()))?;
+        if RESERVED.contains(&name.as_str()) || name.as_str().starts_with('_') {
+            return Err(LifecycleError::Name(format!("{name:?} is a name that the service uses itself; choose another")));
+        }
+        // An operation's database has the operation's id, so that a repetition finds what it made.
+        let id = operation.map_or_else(DatabaseId::random, |operation| DatabaseId::from_bytes(*operation.as_bytes()));
+        if let Some(database) = self.group.catalog.find(name.as_str()) {
+            return if database.id == id { Ok(info(&database)) } else { Err(LifecycleError::Exists(name)) };
+        }
+        let operation = operation.unwrap_or_else(Uuid::new_v4);
+        let first = Owner {
+            database: id,
+            epoch: Epoch(1),
+            group: self.group.name.clone(),
+            incarnation: Incarnation(1),
+            start_version: Version(0),
+            checkpoint: None,
+            chain: Chain::START,
+            cause: Cause::Created,
+            operation,
+        };
+        fail::fail_point!("lifecycle::before_claim");
+        let created = self.chains.create(&name, &first).await?;
+        fail::fail_point!("lifecycle::before_create");
+        let id = match created.name {
+            NameClaim::Won => id,
+            NameClaim::Over => return Err(LifecycleError::NotFound(name.to_string())),
+            NameClaim::Taken(holder) => self.orphan(holder, &name).await?,
+        };
+        self.commit_create(id, &name, limits).await?;
+        self.get(name.as_str())
+    }
+
+    /// A name that is held by a database of this group that no `Create` followed: it was interrupted.
+    async fn orphan(&self, holder: DatabaseId, name: &DatabaseName) -> Result<DatabaseId, LifecycleError> {
+        let exists = || LifecycleError::Exists(name.clone());
+        if self.group.catalog.get(holder).is_some() {
+            return Err(exists());
+        }
+        let owner = self.chains.current(holder).await?.ok_or_else(exists)?;
+        let is_ours = owner.group == self.group.name && owner.cause == Cause::Created && owner.epoch == Epoch(1);
+        if is_ours { Ok(holder) } else { Err(exists()) }
+    }
+
+    async fn commit_create(&self, id: DatabaseId, name: &DatabaseName, limits: Limits) -> Result<(), LifecycleError> {
+        let create = entry::Create {
+            database: Bytes::copy_from_slice(id.as_bytes()),
+            name: name.to_string(),
+            epoch: 1,
+            created_at_ms: now_ms(),
+            limits: Some(limits),
+            name_position: 0,
+        };
+        match self.group.write(Kind::Create(create)).await {
+            Ok(_) => Ok(()),
+            // Somebody completed the same create meanwhile.
+            Err(group::Error::Refused(_)) if self.group.catalog.get(id).is_some() => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Drops a database: it is not served any more, and its objects go when retention is over.
+    pub async fn drop_database(&self, name: &str) -> Result<DatabaseInfo, LifecycleError> {
+        let database = self.group.catalog.find(name).ok_or_else(|| LifecycleError::NotFound(name.to_owned()))?;
+        let snapshot = database.published.load_full();
+        let operation = Uuid::new_v4();
+        let tombstone = Owner {
+            database: database.id,
+            epoch: database.epoch.next(),
+            group: self.group.name.clone(),
+            incarnation: Incarnation(1),
+            start_version: snapshot.version,
+            checkpoint: snapshot.checkpoint.as_deref().copied(),
+            chain: snapshot.chain,
+            cause: Cause::Dropped,
+            operation,
+        };
+        // Lost to an earlier drop that was interrupted: then this one completes it.
+        self.chains.claim(&tombstone).await?;
+        fail::fail_point!("lifecycle::before_drop");
+        let drop = entry::Drop { database: Bytes::copy_from_slice(database.id.as_bytes()), dropped_at_ms: now_ms() };
+        self.group.write(Kind::Drop(drop)).await?;
+        self.chains.release_name(&database.name, database.id, operation).await?;
+        Ok(info(&database))
+    }
+
+    /// Deletes the objects of databases that were dropped long enough ago, until `stop`.
+    pub(super) async fn purge_dropped(self: Arc<Node>, stop: CancellationToken) {
+        let mut ticks = tokio::time::interval(Duration::from_secs(60));
+        while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+            if !self.group.serves() {
+                continue;
+            }
+            for database in self.group.catalog.all() {
+                let State::Dropped { at_ms } = *database.state.read() else { continue };
+                if now_ms().saturating_sub(at_ms) < self.options.drop_retention.as_millis() as u64 {
+                    continue;
+                }
+                if let Err(error) = self.purge(&database).await {
+                    tracing::warn!(database = %database.id, error = chain(&error), "a dropped database was not purged; it will be tried again");
+                }
+            }
+        }
+    }
+
+    async fn purge(&self, database: &group::Database) -> Result<(), crate::materialize::Error> {
+        self.group.pages.bases.purge(database.id).await?;
+        let purged =
+            entry::Purged { database: Bytes::copy_from_slice(database.id.as_bytes()), purged_at_ms: now_ms() };
+        self.group.write(Kind::Purged(purged)).await?;
+        Ok(())
+    }
+}
+
+fn info(database: &group::Database) -> DatabaseInfo {
+    let snapshot = database.published.load();
+    let (dropped_at_ms, purged_at_ms) = match *database.state.read() {
+        State::Active => (None, None),
+        State::Dropped { at_ms } => (Some(at_ms), None),
+        State::Purged { dropped_at_ms, at_ms } => (Some(dropped_at_ms), Some(at_ms)),
+    };
+    DatabaseInfo {
+        id: database.id,
+        name: database.name.clone(),
+        epoch: snapshot.epoch,
+        version: snapshot.version,
+        size_bytes: snapshot.extent.bytes(),
+        overlay_bytes: snapshot.overlay_bytes,
+        created_at_ms: database.created_at_ms,
+        dropped_at_ms,
+        purged_at_ms,
+        limits: **database.limits.load(),
+    }
+}
+
+fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}

@@ -1,0 +1,69 @@
+//! What a node is started with: validated settings, with types and units.
+
+use crate::{base, database, group, log, materialize, store};
+use orion_api::GroupName;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Settings of a node.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where log, local snapshots and temporary files lie.
+    pub data_dir: PathBuf,
+    /// The group that it serves.
+    pub group: GroupName,
+    /// The object store.
+    pub store: store::Config,
+    /// The log.
+    pub log: log::Options,
+    /// The bases.
+    pub base: base::Options,
+    /// Bytes of the page cache.
+    pub page_cache_bytes: u64,
+    /// How long a read waits for the object store.
+    pub base_timeout: Duration,
+    /// Threads that run SQLite.
+    pub sql_threads: usize,
+    /// How long a dropped database's objects stay.
+    pub drop_retention: Duration,
+    /// Bytes of a database's overlay at which its writes wait.
+    pub overlay_database_bytes: u64,
+    /// Bytes of all overlays above which the largest are materialized first.
+    pub overlay_node_bytes: u64,
+    /// Bytes of a database's overlay at which it is materialized.
+    pub flush_bytes: u64,
+    /// Age of a database's oldest change at which it is materialized.
+    pub flush_age: Duration,
+    pub(crate) snapshots: group::Options,
+    pub(crate) materialize: materialize::Options,
+}
+
+impl Options {
+    /// Defaults for a data directory, a group and an object store.
+    pub fn new(data_dir: PathBuf, group: GroupName, store: store::Config) -> Options {
+        let materialize = materialize::Options::default();
+        Options {
+            data_dir,
+            group,
+            store,
+            log: log::Options::default(),
+            base: base::Options::default(),
+            page_cache_bytes: 128 << 20,
+            base_timeout: Duration::from_secs(10),
+            // More than cores, because a thread that waits for the object store runs nothing.
+            sql_threads: 16,
+            drop_retention: Duration::from_secs(7 * 24 * 3600),
+            overlay_database_bytes: 64 << 20,
+            overlay_node_bytes: materialize.node_bytes,
+            flush_bytes: materialize.flush_bytes,
+            flush_age: materialize.flush_age,
+            snapshots: group::Options::default(),
+            materialize,
+        }
+    }
+
+    /// Carries the settings that people may change to where they act.
+    pub(super) fn tune(&self, settings: &mut database::Options) {
+        settings.overlay_bytes = self.overlay_database_bytes;
+    }
+}
