@@ -50,13 +50,20 @@ async fn attempt(
         Some(base) => base,
         None => {
             let writer = group.pages.bases.writer(database.id, database.epoch).await?;
-            open.insert(OpenBase { writer, used: Instant::now(), retired: HashMap::new() })
+            open.insert(OpenBase {
+                writer,
+                used: Instant::now(),
+                retired: HashMap::new(),
+            })
         }
     };
     fail::fail_point!("materialize::after_open");
     group.barrier().await?;
     let snapshot = database.published.load_full();
-    let done = snapshot.checkpoint.as_ref().map_or(Version(0), |checkpoint| checkpoint.version);
+    let done = snapshot
+        .checkpoint
+        .as_ref()
+        .map_or(Version(0), |checkpoint| checkpoint.version);
     if snapshot.version <= done || !database.is_active() {
         return Ok(done);
     }
@@ -140,9 +147,14 @@ async fn retire(
     newest: &Checkpoint,
 ) -> Result<(), Error> {
     let now = Instant::now();
-    let outdated: Vec<Checkpoint> =
-        base.writer.checkpoints().into_iter().filter(|checkpoint| checkpoint.id != newest.id).collect();
-    base.retired.retain(|id, _| outdated.iter().any(|checkpoint| checkpoint.id == *id));
+    let outdated: Vec<Checkpoint> = base
+        .writer
+        .checkpoints()
+        .into_iter()
+        .filter(|checkpoint| checkpoint.id != newest.id)
+        .collect();
+    base.retired
+        .retain(|id, _| outdated.iter().any(|checkpoint| checkpoint.id == *id));
     for checkpoint in outdated {
         let since = *base.retired.entry(checkpoint.id).or_insert(now);
         if now.duration_since(since) < RETIRED_FOR {

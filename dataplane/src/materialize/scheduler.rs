@@ -59,7 +59,12 @@ const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 impl Scheduler {
     pub(crate) fn new(group: Arc<Group>, options: Options) -> Scheduler {
-        Scheduler { group, options, open: HashMap::new(), retry_after: HashMap::new() }
+        Scheduler {
+            group,
+            options,
+            open: HashMap::new(),
+            retry_after: HashMap::new(),
+        }
     }
 
     /// Runs until `stop`.
@@ -108,7 +113,9 @@ impl Scheduler {
         let options = self.options.clone();
         dirty.retain(|(bytes, database)| {
             let snapshot = database.published.load();
-            let is_old = snapshot.changed_since.is_some_and(|since| since.elapsed() >= options.flush_age);
+            let is_old = snapshot
+                .changed_since
+                .is_some_and(|since| since.elapsed() >= options.flush_age);
             let is_over = node_bytes > options.node_bytes;
             let is_due = is_old || is_over || *bytes >= options.flush_bytes || urgent.contains(&database.id);
             if is_due {
@@ -147,7 +154,8 @@ impl Scheduler {
     }
 
     async fn close_idle(&mut self) {
-        let mut by_age: Vec<(Instant, DatabaseId)> = self.open.iter().map(|(id, base)| (base.used, *id)).collect();
+        let mut by_age: Vec<(Instant, DatabaseId)> =
+            self.open.iter().map(|(id, base)| (base.used, *id)).collect();
         by_age.sort();
         let too_many = self.open.len().saturating_sub(self.options.open_max);
         for (i, (used, id)) in by_age.into_iter().enumerate() {

@@ -20,7 +20,19 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// Names that are not for databases.
-const RESERVED: &[&str] = &["v1", "v2", "v3", "v3-protobuf", "health", "livez", "readyz", "version", "metrics", "dump", "listen"];
+const RESERVED: &[&str] = &[
+    "v1",
+    "v2",
+    "v3",
+    "v3-protobuf",
+    "health",
+    "livez",
+    "readyz",
+    "version",
+    "metrics",
+    "dump",
+    "listen",
+];
 
 /// What is known of a database.
 #[derive(Clone, Debug)]
@@ -86,8 +98,11 @@ impl Node {
     /// All databases, tombstones included where asked for, by name.
     pub fn list(&self, with_dropped: bool) -> Vec<DatabaseInfo> {
         let all = self.group.catalog.all();
-        let mut infos: Vec<DatabaseInfo> =
-            all.iter().filter(|database| with_dropped || database.is_active()).map(|database| info(database)).collect();
+        let mut infos: Vec<DatabaseInfo> = all
+            .iter()
+            .filter(|database| with_dropped || database.is_active())
+            .map(|database| info(database))
+            .collect();
         infos.sort_by(|a, b| (&a.name, a.created_at_ms).cmp(&(&b.name, b.created_at_ms)));
         infos
     }
@@ -95,19 +110,36 @@ impl Node {
     /// A served database by name.
     pub fn get(&self, name: &str) -> Result<DatabaseInfo, LifecycleError> {
         let found = self.group.catalog.find(name);
-        found.map(|database| info(&database)).ok_or_else(|| LifecycleError::NotFound(name.to_owned()))
+        found
+            .map(|database| info(&database))
+            .ok_or_else(|| LifecycleError::NotFound(name.to_owned()))
     }
 
     /// Creates a database. With the same `operation` it may be repeated until its outcome is known.
-    pub async fn create(&self, name: &str, limits: Limits, operation: Option<Uuid>) -> Result<DatabaseInfo, LifecycleError> {
-        let name: DatabaseName = name.parse().map_err(|error: orion_api::InvalidName| LifecycleError::Name(error.to_string()))?;
+    pub async fn create(
+        &self,
+        name: &str,
+        limits: Limits,
+        operation: Option<Uuid>,
+    ) -> Result<DatabaseInfo, LifecycleError> {
+        let name: DatabaseName = name
+            .parse()
+            .map_err(|error: orion_api::InvalidName| LifecycleError::Name(error.to_string()))?;
         if RESERVED.contains(&name.as_str()) || name.as_str().starts_with('_') {
-            return Err(LifecycleError::Name(format!("{name:?} is a name that the service uses itself; choose another")));
+            return Err(LifecycleError::Name(format!(
+                "{name:?} is a name that the service uses itself; choose another"
+            )));
         }
         // An operation's database has the operation's id, so that a repetition finds what it made.
-        let id = operation.map_or_else(DatabaseId::random, |operation| DatabaseId::from_bytes(*operation.as_bytes()));
+        let id = operation.map_or_else(DatabaseId::random, |operation| {
+            DatabaseId::from_bytes(*operation.as_bytes())
+        });
         if let Some(database) = self.group.catalog.find(name.as_str()) {
-            return if database.id == id { Ok(info(&database)) } else { Err(LifecycleError::Exists(name)) };
+            return if database.id == id {
+                Ok(info(&database))
+            } else {
+                Err(LifecycleError::Exists(name))
+            };
         }
         let operation = operation.unwrap_or_else(Uuid::new_v4);
         let first = Owner {
@@ -140,11 +172,17 @@ impl Node {
             return Err(exists());
         }
         let owner = self.chains.current(holder).await?.ok_or_else(exists)?;
-        let is_ours = owner.group == self.group.name && owner.cause == Cause::Created && owner.epoch == Epoch(1);
+        let is_ours =
+            owner.group == self.group.name && owner.cause == Cause::Created && owner.epoch == Epoch(1);
         if is_ours { Ok(holder) } else { Err(exists()) }
     }
 
-    async fn commit_create(&self, id: DatabaseId, name: &DatabaseName, limits: Limits) -> Result<(), LifecycleError> {
+    async fn commit_create(
+        &self,
+        id: DatabaseId,
+        name: &DatabaseName,
+        limits: Limits,
+    ) -> Result<(), LifecycleError> {
         let create = entry::Create {
             database: Bytes::copy_from_slice(id.as_bytes()),
             name: name.to_string(),
@@ -163,7 +201,11 @@ impl Node {
 
     /// Drops a database: it is not served any more, and its objects go when retention is over.
     pub async fn drop_database(&self, name: &str) -> Result<DatabaseInfo, LifecycleError> {
-        let database = self.group.catalog.find(name).ok_or_else(|| LifecycleError::NotFound(name.to_owned()))?;
+        let database = self
+            .group
+            .catalog
+            .find(name)
+            .ok_or_else(|| LifecycleError::NotFound(name.to_owned()))?;
         let snapshot = database.published.load_full();
         let operation = Uuid::new_v4();
         let tombstone = Owner {
@@ -180,9 +222,14 @@ impl Node {
         // Lost to an earlier drop that was interrupted: then this one completes it.
         self.chains.claim(&tombstone).await?;
         fail::fail_point!("lifecycle::before_drop");
-        let drop = entry::Drop { database: Bytes::copy_from_slice(database.id.as_bytes()), dropped_at_ms: now_ms() };
+        let drop = entry::Drop {
+            database: Bytes::copy_from_slice(database.id.as_bytes()),
+            dropped_at_ms: now_ms(),
+        };
         self.group.write(Kind::Drop(drop)).await?;
-        self.chains.release_name(&database.name, database.id, operation).await?;
+        self.chains
+            .release_name(&database.name, database.id, operation)
+            .await?;
         Ok(info(&database))
     }
 
@@ -194,7 +241,9 @@ impl Node {
                 continue;
             }
             for database in self.group.catalog.all() {
-                let State::Dropped { at_ms } = *database.state.read() else { continue };
+                let State::Dropped { at_ms } = *database.state.read() else {
+                    continue;
+                };
                 if now_ms().saturating_sub(at_ms) < self.options.drop_retention.as_millis() as u64 {
                     continue;
                 }
@@ -207,8 +256,10 @@ impl Node {
 
     async fn purge(&self, database: &group::Database) -> Result<(), crate::materialize::Error> {
         self.group.pages.bases.purge(database.id).await?;
-        let purged =
-            entry::Purged { database: Bytes::copy_from_slice(database.id.as_bytes()), purged_at_ms: now_ms() };
+        let purged = entry::Purged {
+            database: Bytes::copy_from_slice(database.id.as_bytes()),
+            purged_at_ms: now_ms(),
+        };
         self.group.write(Kind::Purged(purged)).await?;
         Ok(())
     }
@@ -236,5 +287,7 @@ fn info(database: &group::Database) -> DatabaseInfo {
 }
 
 fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis() as u64)
 }

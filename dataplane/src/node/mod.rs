@@ -7,6 +7,8 @@
 mod identity;
 mod lifecycle;
 mod options;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use crate::base::Bases;
 use crate::database::{Databases, SqlThreads};
@@ -42,7 +44,9 @@ pub struct Node {
 
 impl std::fmt::Debug for Node {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Node").field("group", &self.group.name).finish_non_exhaustive()
+        f.debug_struct("Node")
+            .field("group", &self.group.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -108,8 +112,19 @@ impl Node {
         tasks.spawn(Scheduler::new(Arc::clone(&group), options.materialize.clone()).run(stop.clone()));
         tasks.spawn(Arc::clone(&databases).close_idle(stop.clone()));
         let chains = Chains::new(store.clone());
-        let node = Arc::new(Node { group, databases, chains, store, disk, threads, options, tasks, stop });
-        node.tasks.spawn(Arc::clone(&node).purge_dropped(node.stop.clone()));
+        let node = Arc::new(Node {
+            group,
+            databases,
+            chains,
+            store,
+            disk,
+            threads,
+            options,
+            tasks,
+            stop,
+        });
+        node.tasks
+            .spawn(Arc::clone(&node).purge_dropped(node.stop.clone()));
         Ok(node)
     }
 
@@ -122,7 +137,10 @@ impl Node {
     pub async fn stop(&self) {
         self.stop.cancel();
         self.tasks.close();
-        if tokio::time::timeout(Duration::from_secs(10), self.tasks.wait()).await.is_err() {
+        if tokio::time::timeout(Duration::from_secs(10), self.tasks.wait())
+            .await
+            .is_err()
+        {
             tracing::warn!("some tasks did not stop in time");
         }
         if self.group.serves()
