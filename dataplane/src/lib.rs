@@ -3,6 +3,7 @@
 pub mod base;
 pub mod bench;
 pub mod cli;
+pub mod config;
 pub mod database;
 pub mod entry;
 pub(crate) mod group;

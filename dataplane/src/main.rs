@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+// Many threads allocate and free pages and replies; glibc's allocator keeps too much of it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     orion::cli::main()
 }

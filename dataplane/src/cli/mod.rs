@@ -1,4 +1,15 @@
-//! The command line of `orion`.
+//! The command line of `orion`: the server's entry, and tools that speak to a server over HTTP as any client
+//! does. Results go to standard output, everything else to standard error; the exit code is 0 only if all
+//! worked, 1 after an error, 2 for a line that cannot be understood.
+
+mod db;
+mod hint;
+mod init_config;
+mod output;
+mod remote;
+mod server;
+mod shell;
+mod token;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -15,23 +26,46 @@ struct Line {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    /// Run a server.
+    Server(server::Options),
+    /// Open a SQL shell.
+    #[command(visible_alias = "shell")]
+    Cli(shell::Options),
+    /// Manage databases, and look at groups and nodes.
+    Db(db::Options),
+    /// Print a commented configuration that says what the defaults are.
+    InitConfig(init_config::Options),
+    /// Make keys, and tokens that they sign.
+    Token(token::Options),
     /// Measure a server.
     Bench(crate::bench::Options),
 }
 
-/// Runs the command line: 0, or 1 after an error was printed (2 for a line that clap refuses).
+/// Runs the command line.
 pub fn main() -> ExitCode {
     let line = Line::parse();
-    let mut out = std::io::stdout().lock();
-    let result = match &line.command {
-        Command::Bench(options) => crate::bench::run(options, &mut out),
+    let mut out = std::io::stdout();
+    let result = match line.command {
+        Command::Server(options) => server::run(options),
+        Command::Cli(options) => shell::run(&options, &mut out),
+        Command::Db(options) => db::run(&options, &mut out),
+        Command::InitConfig(options) => init_config::run(&options, &mut out),
+        Command::Token(options) => token::run(&options, &mut out),
+        Command::Bench(options) => crate::bench::run(&options, &mut out),
     };
-    let result = result.and_then(|()| Ok(out.flush()?));
-    match result {
+    match result.and_then(|()| Ok(out.flush()?)) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "orion: {error:#}");
+            // Nobody is left to tell if this fails too.
+            let _ = writeln!(std::io::stderr(), "orion: {error:#}{}", hint::of(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// `orion … | head` ends early on purpose.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+    kind == Some(std::io::ErrorKind::BrokenPipe)
 }

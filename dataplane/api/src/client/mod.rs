@@ -77,8 +77,8 @@ impl Client {
         })
     }
 
-    /// The same server, another database.
-    pub fn with_database(&self, name: &crate::DatabaseName) -> Client {
+    /// The same server, another database. The name is not a [`crate::DatabaseName`], because `_orion` is none.
+    pub fn with_database(&self, name: &str) -> Client {
         Client {
             database: format!("/{name}"),
             ..self.clone()

@@ -100,13 +100,13 @@ impl Client {
             requests: vec![request, Request::Close],
         };
         let reply = self.pipeline(&pipeline, options).await?;
-        first(reply)
+        first(reply.results)
     }
 }
 
 /// The first result of a reply.
-pub(super) fn first(reply: PipelineReply) -> Result<Response, Error> {
-    match reply.results.into_iter().next() {
+pub(super) fn first(results: Vec<Outcome>) -> Result<Response, Error> {
+    match results.into_iter().next() {
         Some(Outcome::Ok(response)) => Ok(response),
         Some(Outcome::Error(error)) => Err(error.into()),
         None => Err(Error::Protocol("an empty reply".into())),

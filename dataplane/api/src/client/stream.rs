@@ -2,7 +2,7 @@
 
 use super::sql::{first, unexpected};
 use super::{Client, Error, SqlOptions};
-use crate::hrana::{DescribeResult, PipelineRequest, Request, Response, Statement, StatementResult};
+use crate::hrana::{DescribeResult, Outcome, PipelineRequest, Request, Response, Statement, StatementResult};
 
 /// Statements that see each other's transaction. Dropping it closes nothing: the server does that after its
 /// time-out, so call [`Stream::close`].
@@ -77,10 +77,11 @@ impl Stream {
         self.base = None;
     }
 
-    async fn request(&mut self, request: Request) -> Result<Response, Error> {
+    /// Sends several requests at once and returns what came of each.
+    pub async fn requests(&mut self, requests: Vec<Request>) -> Result<Vec<Outcome>, Error> {
         let pipeline = PipelineRequest {
             baton: self.baton.clone(),
-            requests: vec![request],
+            requests,
         };
         let sent = match &self.base {
             Some(base) => self.client.pipeline_at(base, &pipeline, &self.options).await,
@@ -94,8 +95,12 @@ impl Stream {
                 return Err(error);
             }
         };
-        self.baton = reply.baton.clone();
-        self.base = reply.base_url.clone();
-        first(reply)
+        self.baton = reply.baton;
+        self.base = reply.base_url;
+        Ok(reply.results)
+    }
+
+    async fn request(&mut self, request: Request) -> Result<Response, Error> {
+        first(self.requests(vec![request]).await?)
     }
 }

@@ -1,0 +1,251 @@
+//! `orion db`: the admin API from the command line.
+
+use std::io::Write;
+
+use orion_api::admin::{CreateDatabase, Database, Group, Limits, Metrics, NodeList};
+use orion_api::client::Client;
+use orion_api::{DatabaseName, GroupName};
+
+use super::output::{Format, Rows, size};
+use super::remote::{self, Remote};
+
+/// Options of `orion db`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    #[command(subcommand)]
+    command: Command,
+    /// The server [env: ORION_URL, LIBSQL_URL] [default: http://127.0.0.1:8091].
+    #[arg(long, global = true)]
+    url: Option<String>,
+    #[command(flatten)]
+    remote: Remote,
+    /// Format of the result.
+    #[arg(long, short, global = true, value_enum, default_value_t)]
+    output: Format,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// List databases.
+    List {
+        /// Also those that are dropped and not yet purged.
+        #[arg(long)]
+        include_deleted: bool,
+    },
+    /// Create a database, or show it if it is there.
+    Create {
+        /// a-z, 0-9, '-', '_' and '.'.
+        name: DatabaseName,
+        /// Makes a retry safe also after the database was dropped.
+        #[arg(long)]
+        idempotency_key: Option<String>,
+        /// The group to own it.
+        #[arg(long)]
+        group: Option<GroupName>,
+        #[command(flatten)]
+        limits: LimitOptions,
+    },
+    /// Show a database.
+    Get {
+        /// Its name.
+        name: DatabaseName,
+    },
+    /// Drop a database. Its data is purged after the server's retention.
+    Drop {
+        /// Its name.
+        name: DatabaseName,
+    },
+    /// Show replication groups.
+    #[command(subcommand)]
+    Groups(GroupCommand),
+    /// Show nodes.
+    Nodes,
+    /// Show the node's numbers.
+    Metrics,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum GroupCommand {
+    /// List groups with a member on the node.
+    List,
+    /// Show a group.
+    Get {
+        /// Its name.
+        name: GroupName,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct LimitOptions {
+    /// Largest size.
+    #[arg(long)]
+    size_bytes: Option<u64>,
+    /// Changed pages of one transaction.
+    #[arg(long)]
+    transaction_bytes: Option<u64>,
+    /// Time of one statement.
+    #[arg(long)]
+    statement_time_ms: Option<u64>,
+    /// Result of one request.
+    #[arg(long)]
+    result_bytes: Option<u64>,
+    /// Open streams.
+    #[arg(long)]
+    streams: Option<u64>,
+}
+
+impl From<&LimitOptions> for Limits {
+    fn from(options: &LimitOptions) -> Limits {
+        Limits {
+            size_bytes: options.size_bytes,
+            transaction_bytes: options.transaction_bytes,
+            statement_time_ms: options.statement_time_ms,
+            result_bytes: options.result_bytes,
+            streams: options.streams,
+        }
+    }
+}
+
+/// Runs one command.
+pub(super) fn run(options: &Options, out: &mut impl Write) -> anyhow::Result<()> {
+    let client = options.remote.client(options.url.as_deref())?;
+    remote::runtime()?.block_on(ask(&client, &options.command, options.output, out))
+}
+
+async fn ask(client: &Client, command: &Command, format: Format, out: &mut impl Write) -> anyhow::Result<()> {
+    match command {
+        Command::List { include_deleted } => {
+            let all = client.all_databases(*include_deleted).await?;
+            format.print(&all, |all| databases(all), out)
+        }
+        Command::Create {
+            name,
+            idempotency_key,
+            group,
+            limits,
+        } => {
+            let wish = CreateDatabase {
+                name: name.clone(),
+                idempotency_key: idempotency_key.clone(),
+                limits: limits.into(),
+                group: group.clone(),
+            };
+            format.print(&client.create_database(&wish).await?, database, out)
+        }
+        Command::Get { name } => format.print(&client.get_database(name).await?, database, out),
+        Command::Drop { name } => format.print(&client.drop_database(name).await?, database, out),
+        Command::Groups(GroupCommand::List) => {
+            let all = client.list_groups().await?.groups;
+            format.print(&all, |all| groups(all), out)
+        }
+        Command::Groups(GroupCommand::Get { name }) => {
+            let group = client.get_group(name).await?;
+            format.print(&group, |group| groups(std::slice::from_ref(group)), out)
+        }
+        Command::Nodes => format.print(&client.list_nodes().await?, nodes, out),
+        Command::Metrics => format.print(&client.metrics().await?, metrics, out),
+    }
+}
+
+/// A line for each database.
+pub(super) fn databases(all: &[Database]) -> Rows {
+    let mut rows = Rows::new(&["NAME", "STATE", "GROUP", "VERSION", "SIZE", "ID"]);
+    for database in all {
+        rows.add(vec![
+            database.name.to_string(),
+            database.state.as_str().to_owned(),
+            database.group.to_string(),
+            format!("{}.{}", database.epoch, database.version),
+            size(database.size_bytes),
+            database.id.to_string(),
+        ]);
+    }
+    rows
+}
+
+/// A line for each field: one database has room.
+fn database(database: &Database) -> Rows {
+    let mut rows = Rows::new(&["FIELD", "VALUE"]);
+    flatten(
+        String::new(),
+        &serde_json::to_value(database).unwrap_or_default(),
+        &mut rows,
+    );
+    rows
+}
+
+/// A line for each group.
+pub(super) fn groups(all: &[Group]) -> Rows {
+    let mut rows = Rows::new(&[
+        "GROUP",
+        "STATE",
+        "TERM",
+        "LEADER",
+        "MEMBERS",
+        "APPLIED",
+        "COMMITTED",
+        "DATABASES",
+    ]);
+    for group in all {
+        rows.add(vec![
+            group.name.to_string(),
+            format!("{:?}", group.state).to_lowercase(),
+            group.term.to_string(),
+            group
+                .leader
+                .map_or_else(|| "-".into(), |leader| leader.to_string()),
+            group.members.len().to_string(),
+            group.applied_index.to_string(),
+            group.committed_index.to_string(),
+            group.databases.to_string(),
+        ]);
+    }
+    rows
+}
+
+/// A line for each node.
+pub(super) fn nodes(list: &NodeList) -> Rows {
+    let mut rows = Rows::new(&["NODE", "VERSION", "URL", "GROUPS"]);
+    for node in &list.nodes {
+        let groups: Vec<&str> = node.groups.iter().map(GroupName::as_str).collect();
+        rows.add(vec![
+            node.id.to_string(),
+            node.version.clone(),
+            node.url.clone(),
+            groups.join(","),
+        ]);
+    }
+    rows
+}
+
+/// A line for each number, named as in JSON.
+pub(super) fn metrics(metrics: &Metrics) -> Rows {
+    let mut rows = Rows::new(&["METRIC", "VALUE"]);
+    let tree = serde_json::to_value(metrics).unwrap_or_default();
+    flatten(String::new(), &tree, &mut rows);
+    rows
+}
+
+fn flatten(path: String, value: &serde_json::Value, rows: &mut Rows) {
+    let below = |key: &str| {
+        if path.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{path}.{key}")
+        }
+    };
+    match value {
+        serde_json::Value::Object(fields) => {
+            for (key, value) in fields {
+                flatten(below(key), value, rows);
+            }
+        }
+        serde_json::Value::Array(items) => {
+            for (index, value) in items.iter().enumerate() {
+                flatten(below(&index.to_string()), value, rows);
+            }
+        }
+        serde_json::Value::String(text) => rows.add(vec![path, text.clone()]),
+        other => rows.add(vec![path, other.to_string()]),
+    }
+}

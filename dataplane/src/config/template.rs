@@ -1,0 +1,95 @@
+//! The YAML that `orion init-config` prints: every key with its default and what it means.
+
+use super::defaults;
+use crate::store;
+
+/// A commented configuration that says what the defaults are.
+pub fn template() -> String {
+    let limits = defaults::limits();
+    let transactions = defaults::transactions();
+    let materialize = defaults::materialize();
+    let retry = store::Retry::default();
+    format!(
+        r#"# Configuration of `orion server`. Every key is optional; the values here are the defaults.
+# Unknown keys are refused.
+
+# Log, snapshots and temporary files of this process alone. One process a directory.
+data_dir: {data_dir}
+
+# Address of SQL, admin API, /metrics, /livez and /readyz.
+listen: {listen}
+
+# What clients are told to connect to, if not the address above.
+# public_url: http://orion.example.com
+
+# Database of requests that name none; made at the start. "" for none.
+default_database: {database}
+
+# The group that this node makes at its first start.
+group: {group}
+
+# The data's lasting home: file://, s3://bucket/prefix, gs://bucket/prefix, az://container/prefix
+# or memory:// (everything is lost at the end).
+object_store:
+  # url: file:///var/lib/orion/objects   # without it: `objects` in the data directory
+  # endpoint: http://127.0.0.1:9000      # another server than the provider's own
+  # region: eu-central-1
+  path_style: false                      # S3: the bucket in the path, as most other servers want it
+  allow_http: false                      # speak without TLS to an http:// endpoint
+  # ca_bundle: /etc/orion/ca.pem         # more certificates to trust
+  # credentials_dir: /var/run/secrets/s3 # files named like AWS_ACCESS_KEY_ID; without it: the environment
+  attempts: {attempts}                            # after the first
+  attempt_timeout_ms: {attempt_ms}
+  total_timeout_ms: {total_ms}
+
+# Pages kept in memory, of all databases.
+page_cache_bytes: {page_cache}
+
+# Of a database that was created without limits of its own.
+limits:
+  size_bytes: {size}
+  transaction_bytes: {transaction}           # changed pages of one transaction
+  statement_time_ms: {statement_ms}
+  result_bytes: {result}
+  streams: {streams}
+
+transactions:
+  idle_timeout_ms: {idle_ms}                  # an open transaction waits so long for its next request
+  total_timeout_ms: {open_ms}
+  commit_deadline_ms: {commit_ms}               # past it a write is answered with ORION_COMMIT_UNKNOWN
+
+# When committed pages go to the object store. Each time costs requests; what has not gone is in the log.
+materialize:
+  database_overlay_bytes: {overlay}
+  node_overlay_bytes: {node_overlay}
+  age_seconds: {age}
+  dropped_retention_seconds: {retention}      # a dropped database's objects are purged after that
+
+# On standard error. `filter` as of RUST_LOG, `format` text or json.
+log:
+  filter: {filter}
+  format: text
+"#,
+        data_dir = defaults::DATA_DIR,
+        listen = defaults::LISTEN,
+        database = defaults::DATABASE,
+        group = defaults::GROUP,
+        attempts = retry.attempts,
+        attempt_ms = retry.attempt.as_millis(),
+        total_ms = retry.total.as_millis(),
+        page_cache = defaults::PAGE_CACHE_BYTES,
+        size = limits.size_bytes,
+        transaction = limits.transaction_bytes,
+        statement_ms = limits.statement_time.as_millis(),
+        result = limits.result_bytes,
+        streams = limits.streams,
+        idle_ms = transactions.idle.as_millis(),
+        open_ms = transactions.total.as_millis(),
+        commit_ms = transactions.commit_deadline.as_millis(),
+        overlay = materialize.database_overlay_bytes,
+        node_overlay = materialize.node_overlay_bytes,
+        age = materialize.age.as_secs(),
+        retention = materialize.dropped_retention.as_secs(),
+        filter = defaults::LOG_FILTER,
+    )
+}
