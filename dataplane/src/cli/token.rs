@@ -251,7 +251,9 @@ mod tests {
 
     #[test]
     fn a_missing_key_says_how_to_make_one() {
-        let error = read_key(Path::new("/no/such.key")).err().expect("missing");
+        let error = read_key(Path::new("/no/such.key"))
+            .map(drop)
+            .expect_err("missing");
         assert!(format!("{error:#}").contains("orion token keys"));
     }
 }
