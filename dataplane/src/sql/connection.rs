@@ -387,7 +387,7 @@ impl Connection {
                 if writes {
                     // Only stopping here would commit what RETURNING reported of.
                     self.inner.get_interrupt_handle().interrupt();
-                    while rows.next()?.is_some() {}
+                    while matches!(rows.next(), Ok(Some(_))) {}
                 }
                 return Err(Stepped::TooLarge);
             };

@@ -28,6 +28,7 @@ struct State {
     reserved: bool,
     keep_pending: bool,
     refuse_commit: Option<Refusal>,
+    panic_at_commit: bool,
     refuse_reserve: Option<Refusal>,
     fail_begin: Option<ReadError>,
     batches: Vec<Batch>,
@@ -55,6 +56,7 @@ impl Memory {
                 reserved: false,
                 keep_pending: false,
                 refuse_commit: None,
+                panic_at_commit: false,
                 refuse_reserve: None,
                 fail_begin: None,
                 batches: Vec::new(),
@@ -100,6 +102,11 @@ impl Memory {
     /// The next commit is refused.
     pub(crate) fn refuse_next_commit(&self, refusal: Refusal) {
         self.state.lock().refuse_commit = Some(refusal);
+    }
+
+    /// The next commit panics, holding no lock.
+    pub(crate) fn panic_at_next_commit(&self) {
+        self.state.lock().panic_at_commit = true;
     }
 
     /// The next reservation is refused.
@@ -205,6 +212,10 @@ impl Backend for MemoryBackend {
     fn commit(&self, batch: Batch) -> Result<Arc<dyn View>, Refusal> {
         let mut state = self.state.lock();
         assert!(state.reserved, "a commit without a reservation");
+        if std::mem::take(&mut state.panic_at_commit) {
+            drop(state);
+            panic!("the test asks for it");
+        }
         if let Some(refusal) = state.refuse_commit.take() {
             return Err(refusal);
         }

@@ -1,0 +1,202 @@
+//! Hostile SQL ends in a typed error and leaves the connection usable.
+
+use super::fixture::{assert_sound, budget, error, integer, rows, run, script, writer, writer_with};
+use crate::sql::{Args, Budget, Code, Kind, Value};
+use rusqlite::ffi;
+use std::time::{Duration, Instant};
+
+const ENDLESS: &str =
+    "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i+1 FROM n) SELECT count(*) FROM n";
+
+#[test]
+fn an_endless_statement_ends_at_its_deadline() {
+    let (_, mut connection) = writer();
+    let mut short = Budget::lasting(Duration::from_millis(50), 1000);
+    let began = Instant::now();
+    let error = connection
+        .execute(ENDLESS, &Args::NONE, true, &mut short)
+        .expect_err("ends");
+    assert_eq!(
+        (error.code(), error.kind()),
+        (Code::Sqlite(ffi::SQLITE_INTERRUPT), Kind::Deadline)
+    );
+    assert!(began.elapsed() < Duration::from_secs(5));
+    assert_eq!(integer(&mut connection, "SELECT 1"), 1);
+}
+
+#[test]
+fn a_statement_has_a_time_of_its_own() {
+    let (_, mut connection) = writer_with(|limits| limits.statement_time = Duration::from_millis(50));
+    assert_eq!(error(&mut connection, ENDLESS).kind(), Kind::Deadline);
+}
+
+#[test]
+fn an_interrupt_from_another_thread_ends_the_statement() {
+    let (_, mut connection) = writer();
+    let handle = connection.interrupt_handle();
+    let (started, begun) = std::sync::mpsc::channel::<()>();
+    let other = std::thread::spawn(move || {
+        // Again and again, because an interrupt of nothing is forgotten; until the connection is done.
+        while begun.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) {
+            handle.interrupt();
+            std::thread::yield_now();
+        }
+    });
+    let error = error(&mut connection, ENDLESS);
+    drop(started);
+    other.join().expect("joins");
+    assert_eq!(
+        (error.code().name(), error.kind()),
+        ("SQLITE_INTERRUPT", Kind::Interrupted)
+    );
+}
+
+#[test]
+fn a_result_larger_than_its_budget_is_refused() {
+    let (_, mut connection) = writer();
+    script(&mut connection, "CREATE TABLE t(a)");
+    let mut small = Budget::lasting(Duration::from_secs(5), 10_000);
+    for sql in [
+        "SELECT zeroblob(20000)",
+        "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i+1 FROM n) SELECT i FROM n",
+    ] {
+        let error = connection
+            .execute(sql, &Args::NONE, true, &mut small)
+            .expect_err(sql);
+        assert_eq!(
+            (error.code().name(), error.kind()),
+            ("RESPONSE_TOO_LARGE", Kind::TooLarge)
+        );
+    }
+}
+
+#[test]
+fn a_write_whose_result_is_too_large_changes_nothing() {
+    let (_, mut connection) = writer();
+    script(&mut connection, "CREATE TABLE t(a)");
+    let mut small = Budget::lasting(Duration::from_secs(5), 100);
+    let sql = "INSERT INTO t VALUES (zeroblob(90)),(2),(3) RETURNING a";
+    let error = connection
+        .execute(sql, &Args::NONE, true, &mut small)
+        .expect_err(sql);
+    assert_eq!(error.code(), Code::ResponseTooLarge);
+    assert_eq!(integer(&mut connection, "SELECT count(*) FROM t"), 0);
+    assert_eq!(integer(&mut connection, "SELECT 1"), 1);
+}
+
+#[test]
+fn values_have_a_largest_size() {
+    let (_, mut connection) = writer_with(|limits| limits.value_bytes = 1 << 20);
+    for sql in [
+        "SELECT length(randomblob(4000000000))",
+        "SELECT hex(zeroblob(4000000000))",
+        "SELECT zeroblob(4000000000)",
+        "SELECT printf('%.*c', 2000000000, 'x')",
+        "SELECT replace(hex(zeroblob(1000)), '0', hex(zeroblob(10000)))",
+        "SELECT group_concat(hex(zeroblob(1000))) FROM
+            (WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i+1 FROM n WHERE i<10000) SELECT i FROM n)",
+        "SELECT json_group_array(hex(zeroblob(1000))) FROM
+            (WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i+1 FROM n WHERE i<10000) SELECT i FROM n)",
+    ] {
+        let error = error(&mut connection, sql);
+        assert_eq!(
+            (error.code().name(), error.kind()),
+            ("SQLITE_TOOBIG", Kind::TooLarge),
+            "{sql}"
+        );
+    }
+    let blob = Value::Blob(vec![0; 2 << 20].into());
+    let error = connection
+        .execute("SELECT ?", &Args::positional(vec![blob]), true, &mut budget())
+        .expect_err("too large");
+    assert_eq!(error.code().name(), "SQLITE_TOOBIG");
+}
+
+#[test]
+fn deep_and_long_sql_is_refused() {
+    let (_, mut connection) = writer();
+    let deep = format!("SELECT {}1{}", "(1+".repeat(5000), ")".repeat(5000));
+    let nested = format!("{}SELECT 1{}", "SELECT * FROM (".repeat(3000), ")".repeat(3000));
+    let wide = format!("SELECT 1{}", ",1".repeat(3000));
+    let union = format!("SELECT 1{}", " UNION ALL SELECT 1".repeat(1000));
+    for sql in [deep, nested, wide, union] {
+        assert_eq!(
+            error(&mut connection, &sql).kind(),
+            Kind::Invalid,
+            "{}",
+            &sql[..40]
+        );
+    }
+    let long = format!("SELECT '{}'", "x".repeat(2 << 20));
+    assert_eq!(error(&mut connection, &long).code().name(), "SQLITE_TOOBIG");
+    script(
+        &mut connection,
+        "PRAGMA recursive_triggers=on; CREATE TABLE t(a);
+         CREATE TRIGGER tr AFTER INSERT ON t BEGIN INSERT INTO t VALUES (new.a + 1); END",
+    );
+    error(&mut connection, "INSERT INTO t VALUES (1)");
+    assert_eq!(integer(&mut connection, "SELECT count(*) FROM t"), 0);
+}
+
+#[test]
+fn a_transaction_has_a_largest_size() {
+    let (memory, mut connection) = writer_with(|limits| limits.transaction_bytes = 1 << 20);
+    script(&mut connection, "CREATE TABLE t(a); INSERT INTO t VALUES (1)");
+    let endless = "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i+1 FROM n) INSERT INTO t SELECT randomblob(2000) FROM n";
+    for begin in ["SELECT 1", "BEGIN"] {
+        script(&mut connection, begin);
+        let error = error(&mut connection, endless);
+        assert_eq!(
+            (error.code().name(), error.kind()),
+            ("SQLITE_FULL", Kind::TooLarge),
+            "{error:?}"
+        );
+        assert!(connection.is_autocommit());
+        assert_eq!(integer(&mut connection, "SELECT count(*) FROM t"), 1);
+    }
+    assert!(connection.memory_used() < 8 << 20);
+    // In few steps of the virtual machine: only the commit can see it.
+    let error = error(&mut connection, "INSERT INTO t VALUES (randomblob(2000000))");
+    assert_eq!(
+        (error.code().name(), error.kind()),
+        ("SQLITE_FULL", Kind::TooLarge)
+    );
+    assert_eq!(integer(&mut connection, "SELECT count(*) FROM t"), 1);
+    assert!(memory.extent().page_count < 10);
+    assert_sound(&mut connection);
+}
+
+#[test]
+fn temporary_files_have_a_quota_that_is_given_back() {
+    let (_, mut connection) = writer_with(|limits| limits.temp_bytes = 1 << 30);
+    let quota = connection.options().temp.quota.clone();
+    let sort = "SELECT count(*) FROM (SELECT DISTINCT randomblob(1000) FROM
+        (WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i+1 FROM n WHERE i<20000) SELECT i FROM n))";
+    assert_eq!(integer(&mut connection, sort), 20_000);
+    assert_eq!(quota.used(), 0);
+    script(&mut connection, "CREATE TEMP TABLE t(a)");
+    let fill = "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i+1 FROM n WHERE i<20000) INSERT INTO t SELECT randomblob(1000) FROM n";
+    run(&mut connection, fill).expect("fits");
+    assert!(quota.used() > 0);
+    drop(connection);
+    assert_eq!(quota.used(), 0);
+}
+
+#[test]
+fn a_temporary_file_over_its_quota_is_refused() {
+    let memory = crate::vfs::memory::Memory::new();
+    let mut options = crate::sql::Options::new(crate::sql::Role::Writer);
+    let parent = crate::vfs::Quota::new(1 << 20, None);
+    options = options.with_temp_parent(&parent);
+    let mut connection = crate::sql::Connection::open(memory.writer(), options).expect("opens");
+    script(&mut connection, "CREATE TEMP TABLE t(a)");
+    let fill = "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i+1 FROM n WHERE i<20000) INSERT INTO t SELECT randomblob(1000) FROM n";
+    let error = error(&mut connection, fill);
+    assert_eq!(
+        (error.code().name(), error.kind()),
+        ("SQLITE_FULL", Kind::TooLarge)
+    );
+    assert_eq!(rows(&mut connection, "SELECT 1").len(), 1);
+    drop(connection);
+    assert_eq!(parent.used(), 0);
+}
