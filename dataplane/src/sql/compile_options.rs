@@ -1,6 +1,8 @@
 //! What SQLite must have been compiled with. Checked once at start: cargo takes the options from
 //! `.cargo/config.toml` only below the repository, and without them commits would not come as batches.
 
+use crate::vfs;
+
 /// Options that must be there.
 const REQUIRED: [&str; 2] = ["ENABLE_BATCH_ATOMIC_WRITE", "TEMP_STORE=1"];
 
@@ -10,15 +12,24 @@ pub enum CompileOptionsError {
     /// Compiled without it.
     #[error("SQLite was compiled without {0}: build below the repository, or set LIBSQLITE3_FLAGS")]
     Missing(&'static str),
+    /// Something used SQLite before this check.
+    #[error("SQLite was already in use, so that its heap cannot be limited")]
+    StartedTooEarly,
     /// SQLite does not even run.
     #[error("SQLite does not start")]
     Broken(#[source] rusqlite::Error),
 }
 
-/// Fails unless SQLite was compiled as it must be.
+/// Starts SQLite, and fails unless it was compiled as it must be. The first use of SQLite in the process.
 pub fn check() -> Result<(), CompileOptionsError> {
-    let present = present().map_err(CompileOptionsError::Broken)?;
-    match missing(&present) {
+    if !vfs::start().map_err(CompileOptionsError::Broken)? {
+        return Err(CompileOptionsError::StartedTooEarly);
+    }
+    check_present(&present().map_err(CompileOptionsError::Broken)?)
+}
+
+fn check_present(present: &[String]) -> Result<(), CompileOptionsError> {
+    match missing(present) {
         Some(option) => Err(CompileOptionsError::Missing(option)),
         None => Ok(()),
     }
@@ -38,11 +49,11 @@ fn missing(present: &[String]) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{check, missing};
+    use super::{check_present, missing, present};
 
     #[test]
     fn this_build_is_compiled_as_it_must_be() {
-        check().expect("LIBSQLITE3_FLAGS of .cargo/config.toml");
+        check_present(&present().expect("SQLite starts")).expect("LIBSQLITE3_FLAGS of .cargo/config.toml");
     }
 
     #[test]

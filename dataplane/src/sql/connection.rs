@@ -53,6 +53,7 @@ impl Connection {
             Settings {
                 transaction_bytes: options.limits.transaction_bytes,
                 cache_bytes: options.limits.cache_bytes,
+                heap_bytes: options.limits.heap_bytes,
                 temp: options.temp.clone(),
             },
         );
@@ -239,7 +240,7 @@ impl Connection {
 
     /// Bytes of heap that SQLite holds for this connection.
     pub fn memory_used(&self) -> u64 {
-        vfs::memory_used(&self.inner)
+        self.link.heap_used().max(vfs::memory_used(&self.inner))
     }
 
     /// How it was opened.
@@ -263,6 +264,12 @@ impl Connection {
     }
 
     fn after_statement(&self) {
+        if self.link.take_commit_failed() && !self.inner.is_autocommit() {
+            // After a RELEASE that could not commit, SQLite has rolled back but still calls it a transaction: what
+            // came next would run outside of the one that the client believes in.
+            self.policy.begin_internal();
+            let _ = self.inner.execute_batch("ROLLBACK");
+        }
         if self.inner.is_autocommit() {
             self.link.set_read_only(self.options.role == Role::Reader);
         }

@@ -10,7 +10,7 @@
 //! LIMIT: rowids of ordinary tables without an INTEGER PRIMARY KEY are new. What an FTS5 table without content, or
 //! with content elsewhere, has indexed is not in it.
 
-use super::{Args, Budget, Connection, Error, Value};
+use super::{Args, Budget, Code, Connection, Error, Value};
 use std::io::{self, Write};
 
 /// Rows read at once: a dump never holds a whole table.
@@ -139,24 +139,31 @@ impl<W: Write> Dump<'_, W> {
     }
 
     fn in_parts(&mut self, table: &str, list: &str, rowid: Option<&str>) -> Result<(), DumpError> {
+        let mut at_once = ROWS_AT_ONCE;
         let select = match rowid {
             Some(rowid) => {
-                format!(
-                    "SELECT {rowid},{list} FROM {table} WHERE {rowid} >= ? ORDER BY {rowid} LIMIT {ROWS_AT_ONCE}"
-                )
+                format!("SELECT {rowid},{list} FROM {table} WHERE {rowid} >= ?1 ORDER BY {rowid} LIMIT ?2")
             }
-            None => format!("SELECT 0,{list} FROM {table} LIMIT {ROWS_AT_ONCE} OFFSET ?"),
+            None => format!("SELECT 0,{list} FROM {table} LIMIT ?2 OFFSET ?1"),
         };
         let mut from = rowid.map_or(0, |_| i64::MIN);
         loop {
-            let rows = self.rows(&select, &Args::positional(vec![Value::Integer(from)]))?;
+            let args = Args::positional(vec![Value::Integer(from), Value::Integer(at_once)]);
+            let rows = match self.rows(&select, &args) {
+                // Large rows: fewer of them fit the budget.
+                Err(error) if error.code() == Code::ResponseTooLarge && at_once > 1 => {
+                    at_once = (at_once / 8).max(1);
+                    continue;
+                }
+                rows => rows?,
+            };
             let last = rows.last().and_then(|row| row.first()).cloned();
             let count = rows.len() as i64;
             for row in rows {
                 self.insert(table, list, row.get(1..).unwrap_or_default())?;
             }
             from = match (rowid, last) {
-                _ if count < ROWS_AT_ONCE => return Ok(()),
+                _ if count < at_once => return Ok(()),
                 (Some(_), Some(Value::Integer(i64::MAX)) | None) => return Ok(()),
                 (Some(_), Some(Value::Integer(rowid))) => rowid + 1,
                 _ => from + count,

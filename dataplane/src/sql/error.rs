@@ -210,6 +210,7 @@ fn is_a_consequence(extended: c_int) -> bool {
             | ffi::SQLITE_CANTOPEN
             | ffi::SQLITE_CORRUPT
             | ffi::SQLITE_ERROR
+            | ffi::SQLITE_NOMEM
     )
 }
 
@@ -227,6 +228,7 @@ fn of_fault(fault: &Fault) -> (Kind, Option<String>) {
         Fault::Refused(Refusal::Full) => with(Kind::Full, "the database may not grow further"),
         Fault::Refused(Refusal::TooLarge) => with(Kind::TooLarge, TOO_LARGE),
         Fault::Refused(Refusal::ReadOnly) => with(Kind::ReadOnly, "this connection may not write"),
+        Fault::HeapFull => with(Kind::TooLarge, "the statement needs more memory than its limit"),
         Fault::TempFull => with(Kind::TooLarge, "temporary files would exceed their limit"),
         Fault::TempDisk(error) => (
             Kind::Unavailable,

@@ -11,6 +11,7 @@
     reason = "callbacks of a sqlite3_vfs are C functions over raw pointers"
 )]
 
+use super::heap;
 use super::main_file::MainFile;
 use super::pragma::{self, Answer, Known};
 use super::registry;
@@ -31,46 +32,51 @@ struct File {
     state: *mut c_void,
 }
 
-/// Makes the VFS known to SQLite, once in the life of the process.
-pub(super) fn register() -> rusqlite::Result<()> {
-    static REGISTERED: OnceLock<c_int> = OnceLock::new();
-    let code = *REGISTERED.get_or_init(|| {
-        // SAFETY: a null name asks for the default VFS, which lives as long as the process.
-        let Some(default) = (unsafe { ffi::sqlite3_vfs_find(ptr::null()).as_ref() }) else {
-            return ffi::SQLITE_ERROR;
-        };
-        // Clock, sleep and randomness of the default, which use nothing but their arguments.
-        let vfs = Box::leak(Box::new(sqlite3_vfs {
-            iVersion: 2,
-            szOsFile: mem::size_of::<File>() as c_int,
-            mxPathname: 512,
-            pNext: ptr::null_mut(),
-            zName: NAME.as_ptr(),
-            pAppData: default.pAppData,
-            xOpen: Some(open),
-            xDelete: Some(delete),
-            xAccess: Some(access),
-            xFullPathname: Some(full_pathname),
-            xDlOpen: None,
-            xDlError: None,
-            xDlSym: None,
-            xDlClose: None,
-            xRandomness: default.xRandomness,
-            xSleep: default.xSleep,
-            xCurrentTime: default.xCurrentTime,
-            xGetLastError: default.xGetLastError,
-            xCurrentTimeInt64: default.xCurrentTimeInt64,
-            xSetSystemCall: None,
-            xGetSystemCall: None,
-            xNextSystemCall: None,
-        }));
-        // SAFETY: the VFS was leaked, so that SQLite may keep it for ever; it is not the new default.
-        unsafe { ffi::sqlite3_vfs_register(vfs, 0) }
+/// Makes the VFS known to SQLite, once in the life of the process. Answers whether the heap is limited.
+pub(super) fn register() -> rusqlite::Result<bool> {
+    static REGISTERED: OnceLock<(c_int, bool)> = OnceLock::new();
+    let (code, limited) = *REGISTERED.get_or_init(|| {
+        let limited = heap::install();
+        (register_once(), limited)
     });
     match code {
-        ffi::SQLITE_OK => Ok(()),
+        ffi::SQLITE_OK => Ok(limited),
         code => Err(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None)),
     }
+}
+
+fn register_once() -> c_int {
+    // SAFETY: a null name asks for the default VFS, which lives as long as the process.
+    let Some(default) = (unsafe { ffi::sqlite3_vfs_find(ptr::null()).as_ref() }) else {
+        return ffi::SQLITE_ERROR;
+    };
+    // Clock, sleep and randomness of the default, which use nothing but their arguments.
+    let vfs = Box::leak(Box::new(sqlite3_vfs {
+        iVersion: 2,
+        szOsFile: mem::size_of::<File>() as c_int,
+        mxPathname: 512,
+        pNext: ptr::null_mut(),
+        zName: NAME.as_ptr(),
+        pAppData: default.pAppData,
+        xOpen: Some(open),
+        xDelete: Some(delete),
+        xAccess: Some(access),
+        xFullPathname: Some(full_pathname),
+        xDlOpen: None,
+        xDlError: None,
+        xDlSym: None,
+        xDlClose: None,
+        xRandomness: default.xRandomness,
+        xSleep: default.xSleep,
+        xCurrentTime: default.xCurrentTime,
+        xGetLastError: default.xGetLastError,
+        xCurrentTimeInt64: default.xCurrentTimeInt64,
+        xSetSystemCall: None,
+        xGetSystemCall: None,
+        xNextSystemCall: None,
+    }));
+    // SAFETY: the VFS was leaked, so that SQLite may keep it for ever; it is not the new default.
+    unsafe { ffi::sqlite3_vfs_register(vfs, 0) }
 }
 
 static MAIN: sqlite3_io_methods = sqlite3_io_methods {

@@ -3,6 +3,7 @@
 //! SQLite passes only a number from the file to the caller. The reason behind it is kept here as a
 //! [`Fault`], and `sql::Error` reads it.
 
+use super::heap::{Meter, Metered};
 use super::{Backend, ReadError, Refusal, TempSpace};
 use crate::page::PageNo;
 use parking_lot::Mutex;
@@ -22,6 +23,8 @@ pub enum Fault {
     Read(ReadError),
     /// The backend, or the limit of a transaction, refused a write.
     Refused(Refusal),
+    /// SQLite would take more heap than the limit.
+    HeapFull,
     /// Temporary files would exceed their quota.
     TempFull,
     /// A temporary file failed on the local disk.
@@ -39,6 +42,8 @@ pub struct Settings {
     pub transaction_bytes: u64,
     /// What `PRAGMA cache_size` may ask for at most, and what a connection begins with.
     pub cache_bytes: u64,
+    /// Bytes of heap that SQLite may take for it.
+    pub heap_bytes: u64,
     /// Where temporary files go and how large they may become.
     pub temp: TempSpace,
 }
@@ -47,10 +52,12 @@ pub struct Settings {
 pub struct Link {
     backend: Arc<dyn Backend>,
     settings: Settings,
+    meter: Meter,
     fault: Mutex<Option<Fault>>,
     pinned: AtomicBool,
     read_only: AtomicBool,
     wants_turn: AtomicBool,
+    commit_failed: AtomicBool,
     poisoned: AtomicBool,
     busy_timeout_ms: AtomicU32,
 }
@@ -60,11 +67,13 @@ impl Link {
     pub fn new(backend: Arc<dyn Backend>, settings: Settings) -> Arc<Link> {
         Arc::new(Link {
             backend,
+            meter: Meter::new(settings.heap_bytes),
             settings,
             fault: Mutex::new(None),
             pinned: AtomicBool::new(false),
             read_only: AtomicBool::new(false),
             wants_turn: AtomicBool::new(false),
+            commit_failed: AtomicBool::new(false),
             poisoned: AtomicBool::new(false),
             busy_timeout_ms: AtomicU32::new(0),
         })
@@ -74,6 +83,7 @@ impl Link {
     pub fn run<R>(self: &Arc<Link>, work: impl FnOnce() -> R) -> R {
         let before = CURRENT.with_borrow_mut(|current| current.replace(Arc::clone(self)));
         let _restore = Restore(before);
+        let _metered = Metered::begin(&self.meter);
         work()
     }
 
@@ -94,12 +104,23 @@ impl Link {
 
     /// Takes the reason of the last failure.
     pub fn take_fault(&self) -> Option<Fault> {
-        self.fault.lock().take()
+        let out_of_memory = self.meter.take_refused().then_some(Fault::HeapFull);
+        self.fault.lock().take().or(out_of_memory)
+    }
+
+    /// Bytes of heap that SQLite took for this connection.
+    pub fn heap_used(&self) -> u64 {
+        self.meter.used()
     }
 
     /// True if the last write was refused with `Refusal::NoTurn`; reading it clears it.
     pub fn take_wants_turn(&self) -> bool {
         self.wants_turn.swap(false, Ordering::Relaxed)
+    }
+
+    /// True if a commit was refused since the last call: SQLite has rolled the transaction back.
+    pub fn take_commit_failed(&self) -> bool {
+        self.commit_failed.swap(false, Ordering::Relaxed)
     }
 
     /// A read transaction holds a view.
@@ -134,6 +155,10 @@ impl Link {
 
     pub(super) fn set_pinned(&self, pinned: bool) {
         self.pinned.store(pinned, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_commit_failed(&self) {
+        self.commit_failed.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn set_fault(&self, fault: Fault) {

@@ -116,6 +116,7 @@ impl MainFile {
         };
         pending.bytes += bytes.len() as u64;
         if pending.bytes > most {
+            self.link.set_commit_failed();
             return Err(self.refused(Refusal::TooLarge));
         }
         pending.page_size = size;
@@ -207,6 +208,13 @@ impl MainFile {
 
     /// `COMMIT_ATOMIC_WRITE`: the backend takes the batch, and its new version is read from now on.
     pub(super) fn commit_batch(&mut self) -> Result<(), c_int> {
+        self.link.set_commit_failed();
+        self.try_commit()?;
+        self.link.take_commit_failed();
+        Ok(())
+    }
+
+    fn try_commit(&mut self) -> Result<(), c_int> {
         let (Some(pending), Some(pinned)) = (self.pending.take(), &self.pinned) else {
             return Err(self.fault(Fault::Protocol("a commit without a batch"), ffi::SQLITE_ABORT));
         };

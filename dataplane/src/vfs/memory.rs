@@ -104,6 +104,11 @@ impl Memory {
         self.state.lock().refuse_commit = Some(refusal);
     }
 
+    /// Takes back what [`Memory::refuse_next_commit`] asked for; true if it had not happened yet.
+    pub(crate) fn allow_next_commit(&self) -> bool {
+        self.state.lock().refuse_commit.take().is_some()
+    }
+
     /// The next commit panics, holding no lock.
     pub(crate) fn panic_at_next_commit(&self) {
         self.state.lock().panic_at_commit = true;

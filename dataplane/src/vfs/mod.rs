@@ -27,6 +27,7 @@
 mod backend;
 mod control;
 mod ffi;
+mod heap;
 mod link;
 mod main_file;
 #[cfg(test)]
@@ -43,3 +44,9 @@ pub use control::{memory_used, reset_cache, watch};
 pub use link::{Fault, Link, Settings};
 pub use quota::{Quota, TempSpace};
 pub use registry::open;
+
+/// Starts SQLite with the VFS and the heap limit. Before anything else uses SQLite in this process; [`open`] does
+/// it too. False if SQLite had already started, so that the heap of a connection is not limited.
+pub fn start() -> rusqlite::Result<bool> {
+    ffi::register()
+}

@@ -1,7 +1,8 @@
 //! A dump makes an equal database.
 
 use super::fixture::{assert_sound, budget, rows, script, writer};
-use crate::sql::{Args, Connection, Value, dump};
+use crate::sql::{Args, Budget, Connection, Value, dump};
+use std::time::Duration;
 
 const CONTENT: &str = "
     CREATE TABLE parent(id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE);
@@ -92,4 +93,16 @@ fn a_dump_is_of_one_version() {
     script(&mut connection, "INSERT INTO t VALUES (1)");
     assert!(!dumped(&mut reader).contains("INSERT"));
     assert!(!reader.is_autocommit());
+}
+
+#[test]
+fn rows_larger_than_a_part_of_the_budget_are_dumped_one_by_one() {
+    let (_, mut connection) = writer();
+    script(&mut connection, "CREATE TABLE t(a)");
+    let fill = "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i+1 FROM n WHERE i<20) INSERT INTO t SELECT zeroblob(900) FROM n";
+    script(&mut connection, fill);
+    let small = Budget::lasting(Duration::from_secs(20), 1000);
+    let mut out = Vec::new();
+    dump(&mut connection, &small, &mut out).expect("dumps");
+    assert_eq!(String::from_utf8_lossy(&out).matches("INSERT").count(), 20);
 }

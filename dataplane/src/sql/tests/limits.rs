@@ -1,7 +1,7 @@
 //! Hostile SQL ends in a typed error and leaves the connection usable.
 
 use super::fixture::{assert_sound, budget, error, integer, rows, run, script, writer, writer_with};
-use crate::sql::{Args, Budget, Code, Kind, Value};
+use crate::sql::{Args, Budget, Code, Kind, Value, compile_options};
 use rusqlite::ffi;
 use std::time::{Duration, Instant};
 
@@ -199,4 +199,48 @@ fn a_temporary_file_over_its_quota_is_refused() {
     assert_eq!(rows(&mut connection, "SELECT 1").len(), 1);
     drop(connection);
     assert_eq!(parent.used(), 0);
+}
+
+/// The heap is limited only if nothing used SQLite before, and other tests of this process do: so this runs in
+/// a process of its own, which `the_heap_of_a_connection_is_limited` starts.
+#[test]
+#[ignore = "started by the_heap_of_a_connection_is_limited"]
+fn heap_limit_alone() {
+    compile_options::check().expect("nothing used SQLite before");
+    let (_, mut connection) = writer_with(|limits| limits.heap_bytes = 20 << 20);
+    script(&mut connection, "CREATE TABLE t(a); INSERT INTO t VALUES (1)");
+    let values = vec!["randomblob(1000000)"; 200].join(",");
+    let many = "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i+1 FROM n WHERE i<50) INSERT INTO t SELECT randomblob(1000000) FROM n";
+    for sql in [format!("SELECT {values}"), many.to_owned()] {
+        let error = error(&mut connection, &sql);
+        assert_eq!(
+            (error.code().name(), error.kind()),
+            ("SQLITE_NOMEM", Kind::TooLarge),
+            "{error:?}"
+        );
+        assert!(connection.is_autocommit());
+        assert_eq!(integer(&mut connection, "SELECT count(*) FROM t"), 1);
+        assert!(
+            connection.memory_used() < 10 << 20,
+            "{}",
+            connection.memory_used()
+        );
+    }
+    script(&mut connection, "BEGIN; INSERT INTO t VALUES (2)");
+    error(&mut connection, many);
+    assert_eq!(integer(&mut connection, "SELECT count(*) FROM t"), 2);
+    connection.rollback();
+    assert_eq!(integer(&mut connection, "SELECT count(*) FROM t"), 1);
+    assert_sound(&mut connection);
+}
+
+#[test]
+fn the_heap_of_a_connection_is_limited() {
+    let program = std::env::current_exe().expect("the test's own program");
+    let output = std::process::Command::new(program)
+        .args(["--exact", "sql::tests::limits::heap_limit_alone", "--ignored"])
+        .output()
+        .expect("runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
 }

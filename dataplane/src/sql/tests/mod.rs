@@ -4,5 +4,7 @@ mod denied;
 mod dump;
 mod fixture;
 mod limits;
+mod properties;
 mod results;
+mod scripts;
 mod transactions;

@@ -373,3 +373,16 @@ fn a_vacuum_that_does_not_fit_names_incremental_vacuum() {
     assert_eq!(error.kind(), Kind::Denied);
     assert_eq!(count(&mut connection), 100);
 }
+
+#[test]
+fn a_release_that_cannot_commit_ends_the_transaction() {
+    let (memory, mut connection) = writer();
+    script(
+        &mut connection,
+        "CREATE TABLE t(a); SAVEPOINT s; INSERT INTO t VALUES (1)",
+    );
+    memory.refuse_next_commit(Refusal::Full);
+    assert_eq!(error(&mut connection, "RELEASE s").kind(), Kind::Full);
+    assert!(connection.is_autocommit());
+    assert_eq!(count(&mut connection), 0);
+}
