@@ -245,8 +245,7 @@ fn pragma_touches_connection(name: &str, is_set: bool) -> bool {
         "wal_checkpoint",
     ];
     let has_name = |known: &&str| name.eq_ignore_ascii_case(known);
-    name.eq_ignore_ascii_case("data_version")
-        || (is_set && !WITHOUT_STATE.iter().any(|known| has_name(known)))
+    name.eq_ignore_ascii_case("data_version") || (is_set && !WITHOUT_STATE.iter().any(has_name))
 }
 
 /// Pragmas that reach past the database: its schema's raw text, files, or the heap of the whole process.
