@@ -1,7 +1,7 @@
 //! Giving up checkpoints, and deleting what then nothing needs.
 
 use super::bases::{Bases, bounded};
-use super::{Checkpoint, Error};
+use super::{Checkpoint, Error, checkpoint};
 use orion_api::{DatabaseId, Epoch};
 use slatedb::admin::{Admin, AdminBuilder};
 use slatedb::config::{GarbageCollectorDirectoryOptions, GarbageCollectorOptions};
@@ -20,20 +20,34 @@ pub(super) async fn delete_checkpoint(bases: &Bases, at: &Checkpoint) -> Result<
     }
 }
 
-/// Asks the newest manifest. One that is not there has no checkpoints.
 pub(super) async fn checkpoint_exists(bases: &Bases, at: &Checkpoint) -> Result<bool, Error> {
-    let admin = admin(bases, at.database, at.epoch);
+    let all = checkpoints(bases, at.database, at.epoch).await?;
+    Ok(all.iter().any(|one| one.id == at.id))
+}
+
+/// Asks the newest manifest. One that is not there has no checkpoints.
+pub(super) async fn checkpoints(
+    bases: &Bases,
+    database: DatabaseId,
+    epoch: Epoch,
+) -> Result<Vec<Checkpoint>, Error> {
+    let admin = admin(bases, database, epoch);
     let read = admin.read_manifest(None);
     let timeout = bases.0.options.read_timeout;
-    let manifest = bounded((at.database, at.epoch), "reading a manifest", timeout, read).await?;
-    Ok(manifest.is_some_and(|manifest| manifest.checkpoints().iter().any(|one| one.id == at.id)))
+    let manifest = bounded((database, epoch), "reading a manifest", timeout, read).await?;
+    let all = manifest.iter().flat_map(|manifest| manifest.checkpoints());
+    let ours = all.filter_map(|found| {
+        Some(Checkpoint {
+            database,
+            epoch,
+            version: checkpoint::version_in(found.name.as_deref()?, epoch)?,
+            id: found.id,
+        })
+    });
+    Ok(ours.collect())
 }
 
 /// CRASH: deletions are independent of each other; the next collection does the rest.
-///
-/// A local directory cannot move SlateDB's boundary of deleted manifests, which needs a conditional update. Without it, a
-/// writer that was stopped for longer than the age limit could write a manifest under a number that was deleted.
-/// There the data directory's lock keeps a second process out.
 pub(super) async fn collect(bases: &Bases, database: DatabaseId, epoch: Epoch) -> Result<(), Error> {
     let directory = Some(GarbageCollectorDirectoryOptions {
         interval: None,
@@ -47,7 +61,8 @@ pub(super) async fn collect(bases: &Bases, database: DatabaseId, epoch: Epoch) -
         wal_options: None,
         wal_fence_options: None,
         detach_options: None,
-        boundary_files_enabled: bases.0.store.has_conditional_update(),
+        // Without them a writer that looks away for longer than the age limit overwrites history unnoticed.
+        boundary_files_enabled: true,
         ..GarbageCollectorOptions::default()
     };
     let admin = admin(bases, database, epoch);

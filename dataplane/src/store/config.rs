@@ -9,10 +9,10 @@
 //! | `az://container/prefix` | Azure Blob Storage (`az://account@container/prefix` is not read: the account is a credential) |
 
 use super::credentials::{self, CredentialsError};
+use super::directory::Directory;
 use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
-use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::prefix::PrefixStore;
 use object_store::{BackoffConfig, Certificate, ClientOptions, ObjectStore, RetryConfig};
@@ -196,30 +196,22 @@ impl Config {
     }
 }
 
-pub(super) struct Opened {
-    pub(super) objects: Arc<dyn ObjectStore>,
-    pub(super) conditional_update: bool,
-}
-
-pub(super) fn open(config: &Config) -> Result<Opened, ConfigError> {
-    let (objects, conditional_update) = match config.url.scheme() {
+pub(super) fn open(config: &Config) -> Result<Arc<dyn ObjectStore>, ConfigError> {
+    let objects = match config.url.scheme() {
         "file" => return open_directory(config),
-        "memory" => (Arc::new(InMemory::new()) as Arc<dyn ObjectStore>, true),
-        "s3" => (open_s3(config)?, true),
-        "gs" => (open_google(config)?, true),
-        "az" => (open_azure(config)?, true),
+        "memory" => Arc::new(InMemory::new()),
+        "s3" => open_s3(config)?,
+        "gs" => open_google(config)?,
+        "az" => open_azure(config)?,
         _ => {
             let url = config.url.clone();
             return Err(ConfigError::Scheme { url });
         }
     };
-    Ok(Opened {
-        objects: below_prefix(objects, &config.url)?,
-        conditional_update,
-    })
+    below_prefix(objects, &config.url)
 }
 
-fn open_directory(config: &Config) -> Result<Opened, ConfigError> {
+fn open_directory(config: &Config) -> Result<Arc<dyn ObjectStore>, ConfigError> {
     let path = config
         .url
         .to_file_path()
@@ -228,10 +220,7 @@ fn open_directory(config: &Config) -> Result<Opened, ConfigError> {
         path: path.clone(),
         source,
     })?;
-    Ok(Opened {
-        objects: Arc::new(LocalFileSystem::new_with_prefix(path)?.with_fsync(true)),
-        conditional_update: false,
-    })
+    Ok(Arc::new(Directory::new(path)?))
 }
 
 fn open_s3(config: &Config) -> Result<Arc<dyn ObjectStore>, ConfigError> {

@@ -112,10 +112,10 @@ impl Corruption {
         chain(error).find_map(|error| error.downcast_ref::<Corruption>())
     }
 
-    /// As an error of the `object_store` crate, for layers that must speak its language.
+    /// As an error of the `object_store` crate, for layers that must speak its language: one that nobody takes for a
+    /// passing failure and tries again for ever.
     pub(crate) fn into_object_store(self) -> object_store::Error {
-        object_store::Error::Generic {
-            store: "orion",
+        object_store::Error::NotSupported {
             source: Box::new(self),
         }
     }

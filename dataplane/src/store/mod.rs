@@ -9,6 +9,7 @@
 
 mod config;
 mod credentials;
+mod directory;
 mod error;
 mod metered;
 mod metrics;
@@ -35,33 +36,28 @@ use metered::Metered;
 pub struct Store {
     objects: Arc<dyn ObjectStore>,
     metrics: Arc<Metrics>,
-    /// Whether objects can be replaced under a condition (`If-Match`); a local directory cannot.
-    conditional_update: bool,
     timeout: Duration,
 }
 
 impl Store {
     /// Opens the store that `config` names. Sends no request, except that `file://` creates its directory.
     pub fn open(config: &Config) -> Result<Store, ConfigError> {
-        let opened = config::open(config)?;
-        let mut store = Store::wrap(opened.objects, opened.conditional_update);
+        let mut store = Store::wrap(config::open(config)?);
         store.timeout = config.retry.total;
         Ok(store)
     }
 
     /// A new, empty store in memory: for tests and for servers whose data may vanish.
     pub fn memory() -> Store {
-        Store::wrap(Arc::new(object_store::memory::InMemory::new()), true)
+        Store::wrap(Arc::new(object_store::memory::InMemory::new()))
     }
 
-    /// Counts what goes to `objects`. `conditional_update` tells whether it can replace an object under a
-    /// condition.
-    pub fn wrap(objects: Arc<dyn ObjectStore>, conditional_update: bool) -> Store {
+    /// Counts what goes to `objects`, which must be able to put if absent and to put if matching.
+    pub fn wrap(objects: Arc<dyn ObjectStore>) -> Store {
         let metrics = Arc::new(Metrics::default());
         Store {
             objects: Arc::new(Metered::new(objects, metrics.clone())),
             metrics,
-            conditional_update,
             timeout: Retry::default().total,
         }
     }
@@ -74,11 +70,6 @@ impl Store {
     /// What was asked of this store so far.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
-    }
-
-    /// Whether an object can be replaced under the condition that it is still the one that was read.
-    pub fn has_conditional_update(&self) -> bool {
-        self.conditional_update
     }
 
     /// The whole object, or `None` if there is none. One request.
