@@ -136,6 +136,11 @@ impl Bases {
         Writer::open(self.clone(), database, epoch).await
     }
 
+    /// The checkpoints that [`Writer::checkpoint`] made in this base and that nobody gave up, oldest first.
+    pub async fn checkpoints(&self, database: DatabaseId, epoch: Epoch) -> Result<Vec<Checkpoint>, Error> {
+        super::garbage::checkpoints(self, database, epoch).await
+    }
+
     /// Gives up a checkpoint: its pages go with a later collection. Doing it again is no error. Works beside an open
     /// writer, its own or another node's.
     pub async fn delete_checkpoint(&self, at: &Checkpoint) -> Result<(), Error> {

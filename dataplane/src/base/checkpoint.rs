@@ -2,6 +2,7 @@
 
 use orion_api::{DatabaseId, Epoch, Version};
 use serde::{Deserialize, Serialize};
+use slatedb::VersionedManifest;
 use uuid::Uuid;
 
 /// Names the pages of `database` exactly as of (`epoch`, `version`), held by a SlateDB checkpoint without expiry.
@@ -22,8 +23,21 @@ pub(super) fn name(epoch: Epoch, version: Version) -> String {
     format!("e{epoch}-v{version}")
 }
 
+/// The checkpoints in a manifest that [`name`] named.
+pub(super) fn all_in(manifest: &VersionedManifest, database: DatabaseId, epoch: Epoch) -> Vec<Checkpoint> {
+    let ours = manifest.checkpoints().iter().filter_map(|found| {
+        Some(Checkpoint {
+            database,
+            epoch,
+            version: version_in(found.name.as_deref()?, epoch)?,
+            id: found.id,
+        })
+    });
+    ours.collect()
+}
+
 /// The version in a name that [`name`] made for this epoch.
-pub(super) fn version_in(name: &str, epoch: Epoch) -> Option<Version> {
+fn version_in(name: &str, epoch: Epoch) -> Option<Version> {
     let version = name.strip_prefix(&format!("e{epoch}-v"))?;
     version.parse().ok().map(Version)
 }

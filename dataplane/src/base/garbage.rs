@@ -35,16 +35,9 @@ pub(super) async fn checkpoints(
     let read = admin.read_manifest(None);
     let timeout = bases.0.options.read_timeout;
     let manifest = bounded((database, epoch), "reading a manifest", timeout, read).await?;
-    let all = manifest.iter().flat_map(|manifest| manifest.checkpoints());
-    let ours = all.filter_map(|found| {
-        Some(Checkpoint {
-            database,
-            epoch,
-            version: checkpoint::version_in(found.name.as_deref()?, epoch)?,
-            id: found.id,
-        })
-    });
-    Ok(ours.collect())
+    Ok(manifest.map_or(Vec::new(), |manifest| {
+        checkpoint::all_in(&manifest, database, epoch)
+    }))
 }
 
 /// CRASH: deletions are independent of each other; the next collection does the rest.

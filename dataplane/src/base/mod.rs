@@ -24,7 +24,7 @@
 //!
 //! ## Crashes
 //! CRASH: before a checkpoint's manifest is written, its tables are garbage that a later collection removes. After it,
-//! but before the log knows of it, the checkpoint is an orphan: [`Writer::checkpoints`] lists all there are, and
+//! but before the log knows of it, the checkpoint is an orphan: [`Bases::checkpoints`] lists all there are, and
 //! whoever knows which are wanted deletes the others.
 
 mod bases;

@@ -40,6 +40,8 @@ pub struct Writer {
     bases: Bases,
     database: DatabaseId,
     epoch: Epoch,
+    /// Checkpoints there are: found when opening, or made since. SlateDB's own view lags behind what was made.
+    checkpoints: Vec<Checkpoint>,
     spent: bool,
 }
 
@@ -54,8 +56,10 @@ impl Writer {
             .build();
         let timeout = inner.options.write_timeout;
         let slate = bounded((database, epoch), "opening a writer", timeout, open).await?;
+        let checkpoints = checkpoint::all_in(&slate.manifest(), database, epoch);
         Ok(Writer {
             slate,
+            checkpoints,
             bases,
             database,
             epoch,
@@ -144,32 +148,26 @@ impl Writer {
         let create = self.slate.create_checkpoint(CheckpointScope::All, &options);
         let created = bounded(self.base(), "a checkpoint", self.write_timeout(), create).await;
         let created = self.spend_on_failure(created)?;
-        Ok(Checkpoint {
+        let made = Checkpoint {
             database: self.database,
             epoch: self.epoch,
             version,
             id: created.id,
-        })
+        };
+        self.checkpoints.push(made);
+        Ok(made)
     }
 
-    /// The checkpoints of this base that this module made, as of the writer's last look at the manifest.
+    /// The checkpoints of this base, oldest first, except what others gave up since this writer was opened. Asks nobody.
     pub fn checkpoints(&self) -> Vec<Checkpoint> {
-        let manifest = self.slate.manifest();
-        let ours = manifest.checkpoints().iter().filter_map(|found| {
-            let version = checkpoint::version_in(found.name.as_deref()?, self.epoch)?;
-            Some(Checkpoint {
-                database: self.database,
-                epoch: self.epoch,
-                version,
-                id: found.id,
-            })
-        });
-        ours.collect()
+        self.checkpoints.clone()
     }
 
     /// Gives up a checkpoint of this base; see [`Bases::delete_checkpoint`].
-    pub async fn delete_checkpoint(&self, at: &Checkpoint) -> Result<(), Error> {
-        self.bases.delete_checkpoint(at).await
+    pub async fn delete_checkpoint(&mut self, at: &Checkpoint) -> Result<(), Error> {
+        self.bases.delete_checkpoint(at).await?;
+        self.checkpoints.retain(|known| known != at);
+        Ok(())
     }
 
     /// Whether there are enough new tables for a merge to pay. Asks nobody.

@@ -30,7 +30,10 @@ async fn a_checkpoint_is_exact_while_newer_ones_are_written_merged_and_collected
             for number in 1..=version as u32 * 3 {
                 assert_page(&bases, &at, number, version).await;
             }
-            assert_eq!(bases.page(&at, no(version as u32 * 3 + 1)).await.expect("read"), None);
+            assert_eq!(
+                bases.page(&at, no(version as u32 * 3 + 1)).await.expect("read"),
+                None
+            );
             assert_eq!(bases.header(&at).await.expect("header").version, at.version);
         }
         for (number, version) in [(1, 13), (5, 13), (6, 12), (36, 12)] {
@@ -71,7 +74,11 @@ async fn a_second_writer_fences_the_first_and_old_checkpoints_stay_exact() {
         }
         assert_page(&bases, &new, 1, 1).await;
         assert_page(&bases, &new, 5, 2).await;
-        assert_eq!(second.checkpoints().len(), 2);
+        assert_eq!(
+            bases.checkpoints(database, EPOCH).await.expect("list"),
+            [old, new]
+        );
+        assert_eq!(second.checkpoints(), [old, new]);
         first.close().await.expect("close fenced");
         second.close().await.expect("close");
     }
@@ -87,7 +94,11 @@ async fn pages_above_a_shrunk_end_are_gone_and_stay_in_older_checkpoints() {
     writer.delete_pages([no(50)]).await.expect("delete");
     let after = materialize(&mut writer, 2, 1..=1).await;
     for number in [50, 101, 300] {
-        assert_eq!(bases.page(&after, no(number)).await.expect("read"), None, "page {number}");
+        assert_eq!(
+            bases.page(&after, no(number)).await.expect("read"),
+            None,
+            "page {number}"
+        );
         assert_page(&bases, &before, number, 1).await;
     }
     let left = bases.pages(&after, no(40)..=no(200)).await.expect("scan");
@@ -104,14 +115,17 @@ async fn what_a_dead_writer_left_is_invisible_and_its_checkpoints_are_listed() {
     let mut dead = bases.writer(database, EPOCH).await.expect("open");
     let known = materialize(&mut dead, 1, 1..=3).await;
     let orphan = materialize(&mut dead, 2, 1..=3).await;
-    dead.put_pages([(no(1), Version(3), image(1, 3))]).await.expect("put");
+    dead.put_pages([(no(1), Version(3), image(1, 3))])
+        .await
+        .expect("put");
     drop(dead);
 
     let mut writer = bases.writer(database, EPOCH).await.expect("open");
-    assert_eq!(writer.checkpoints(), [known, orphan]);
+    let all = || async { bases.checkpoints(database, EPOCH).await.expect("list") };
+    assert_eq!(all().await, [known, orphan]);
     writer.delete_checkpoint(&orphan).await.expect("delete");
     let next = materialize(&mut writer, 4, 2..=2).await;
-    assert_eq!(writer.checkpoints(), [known, next]);
+    assert_eq!(all().await, [known, next]);
     assert_page(&bases, &next, 1, 2).await;
     assert_page(&bases, &known, 1, 1).await;
 }
@@ -135,9 +149,15 @@ async fn epochs_do_not_see_each_other_and_a_purge_takes_all_of_one_database() {
         }
         let gone = bases.page(&checkpoints[0], no(1)).await.expect_err("purged");
         assert_eq!(gone.kind(), Kind::NotFound, "{gone:?}");
-        bases.delete_checkpoint(&checkpoints[1]).await.expect("nothing to delete");
+        bases
+            .delete_checkpoint(&checkpoints[1])
+            .await
+            .expect("nothing to delete");
         assert_page(&bases, &checkpoints[2], 2, 1).await;
         let left = store.list(&"db".into()).await.expect("list");
-        assert!(left.iter().all(|path| path.as_ref().contains(&kept.to_string())), "{left:?}");
+        assert!(
+            left.iter().all(|path| path.as_ref().contains(&kept.to_string())),
+            "{left:?}"
+        );
     }
 }

@@ -25,11 +25,17 @@ async fn assert_right_or_refused(store: &Store, at: &Checkpoint, pages: u32, wha
     let mut refused = 0;
     for number in 1..=pages {
         match bases.page(at, no(number)).await {
-            Ok(Some(page)) => assert!(page.image == image(number, 2 - u64::from(number > 6)), "{what}: wrong page {number}"),
+            Ok(Some(page)) => assert!(
+                page.image == image(number, 2 - u64::from(number > 6)),
+                "{what}: wrong page {number}"
+            ),
             Ok(None) => panic!("{what}: page {number} is missing without an error"),
             Err(error) => {
                 let kind = error.kind();
-                assert!(matches!(kind, Kind::Corrupt | Kind::NotFound | Kind::Unavailable), "{what}: {error:?}");
+                assert!(
+                    matches!(kind, Kind::Corrupt | Kind::NotFound | Kind::Unavailable),
+                    "{what}: {error:?}"
+                );
                 refused += 1;
             }
         }
@@ -78,6 +84,9 @@ async fn a_missing_table_is_damage_and_not_an_empty_page() {
     let compacted = Path::from(format!("db/{database}/{:020}/compacted", EPOCH.0));
     let tables = store.list(&compacted).await.expect("list");
     store.delete_all(tables).await.expect("delete");
-    let error = Bases::new(store, options()).page(&at, no(1)).await.expect_err("missing");
+    let error = Bases::new(store, options())
+        .page(&at, no(1))
+        .await
+        .expect_err("missing");
     assert_eq!(error.kind(), Kind::Corrupt, "{error:?}");
 }

@@ -1,5 +1,9 @@
 //! Scenarios over a whole base.
 
+mod checkpoints;
+mod cost;
+mod damage;
+
 use super::{Bases, Checkpoint, Header, Options, Writer};
 use crate::page::{Chain, Extent, Image, PageNo, PageSize};
 use crate::store::{Config, Store};
