@@ -7,6 +7,7 @@ pub mod config;
 pub mod database;
 pub mod entry;
 pub(crate) mod group;
+pub mod hrana;
 pub mod http;
 pub mod log;
 pub(crate) mod materialize;

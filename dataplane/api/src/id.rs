@@ -22,7 +22,7 @@ impl DatabaseId {
     }
 
     /// From 16 bytes as [`DatabaseId::as_bytes`] gives them.
-    pub fn from_bytes(bytes: [u8; 16]) -> DatabaseId {
+    pub const fn from_bytes(bytes: [u8; 16]) -> DatabaseId {
         DatabaseId(Uuid::from_bytes(bytes))
     }
 }

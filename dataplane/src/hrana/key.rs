@@ -1,0 +1,48 @@
+//! The node's secret, which makes batons and session tokens unforgeable.
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use std::fmt;
+
+/// A secret of 32 bytes, prepared for HMAC-SHA256.
+#[derive(Clone)]
+pub struct NodeKey(Hmac<Sha256>);
+
+impl NodeKey {
+    /// A new random key: what it signs is worth nothing to any other process, nor to this one after a
+    /// restart.
+    pub fn random() -> NodeKey {
+        NodeKey::from_bytes(rand::random())
+    }
+
+    /// A key that was kept, so that what it signed stays good over a restart, or that nodes share.
+    pub fn from_bytes(bytes: [u8; 32]) -> NodeKey {
+        let mac = Hmac::new_from_slice(&bytes).expect("HMAC takes keys of any length");
+        NodeKey(mac)
+    }
+
+    /// The MAC over the parts one after the other. Callers begin with a word of their own, and no two uses
+    /// share one, so that a MAC made for one purpose is none for another.
+    pub(super) fn mac(&self, parts: &[&[u8]]) -> [u8; 32] {
+        self.feed(parts).finalize().into_bytes().into()
+    }
+
+    /// Whether `mac` is the MAC over the parts, in constant time.
+    pub(super) fn verify(&self, parts: &[&[u8]], mac: &[u8]) -> bool {
+        self.feed(parts).verify_slice(mac).is_ok()
+    }
+
+    fn feed(&self, parts: &[&[u8]]) -> Hmac<Sha256> {
+        let mut mac = self.0.clone();
+        for part in parts {
+            mac.update(part);
+        }
+        mac
+    }
+}
+
+impl fmt::Debug for NodeKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NodeKey(secret)")
+    }
+}

@@ -1,0 +1,388 @@
+//! The node's table of open streams.
+//!
+//! A stream is known by a number and a sequence. At most one request has it at a time: [`Streams::take`]
+//! lends it out, [`Lease::give_back`] makes the next baton. A lease that is dropped (the client went away,
+//! the request failed) ends the stream: nobody has a baton for it any more.
+//!
+//! Streams that hold a connection are limited by [`Seats`](super::Seats): past the limit a new one is
+//! refused. A stream that holds none is a number and costs about two hundred bytes: past their limit the
+//! one that was idle for longest goes.
+//!
+//! INVARIANT: a stale, replayed or forged baton changes nothing.
+//! Time comes in from outside. Streams that were idle for too long are found by `take` and by
+//! [`Streams::expire`]; time-outs of open transactions are the database's.
+
+use super::baton::Baton;
+use super::key::NodeKey;
+use orion_api::{Code, DatabaseId};
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What a stream keeps between two requests.
+pub trait Kept: Send {
+    /// Whether a connection is part of it.
+    fn is_connected(&self) -> bool;
+}
+
+/// How many streams, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamLimits {
+    /// Streams with a connection, on the node.
+    pub connected_per_node: usize,
+    /// Streams with a connection, of one database.
+    pub connected_per_database: usize,
+    /// Idle streams without a connection, on the node.
+    pub unconnected_per_node: usize,
+    /// Idle time after which a stream goes.
+    pub idle: Duration,
+}
+
+impl Default for StreamLimits {
+    fn default() -> StreamLimits {
+        StreamLimits {
+            // A connection costs 50 to 100 KiB: this many are some 200 MiB.
+            connected_per_node: 2048,
+            connected_per_database: 256,
+            // Clients that never close get one with each request.
+            unconnected_per_node: 65536,
+            // ORMs keep a stream while their user thinks; 10 s, as others have it, breaks them.
+            idle: Duration::from_secs(300),
+        }
+    }
+}
+
+/// Why a baton does not give a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StreamError {
+    /// Not a baton of this node and database.
+    #[error("the baton was not given by this node for this database")]
+    Forged,
+    /// A baton that was used before.
+    #[error("the baton was used before: each reply gives a new one")]
+    Replayed,
+    /// Closed, or idle for too long.
+    #[error("the stream has expired: begin again without a baton")]
+    Expired,
+}
+
+impl StreamError {
+    /// The code for clients.
+    pub fn code(self) -> Code {
+        match self {
+            StreamError::Forged | StreamError::Replayed => Code::HranaProtoError,
+            StreamError::Expired => Code::StreamExpired,
+        }
+    }
+}
+
+/// The table.
+pub struct Streams<S: Kept> {
+    key: NodeKey,
+    limits: StreamLimits,
+    table: Arc<Mutex<Table<S>>>,
+}
+
+struct Table<S> {
+    next: u64,
+    streams: HashMap<u64, Entry<S>>,
+    /// Idle streams without a connection, the longest idle first.
+    unconnected: BTreeMap<u64, u64>,
+    ticks: u64,
+}
+
+/// A stream. INVARIANT: `sequence` is that of the last baton given, if it is idle; while a request has the
+/// stream it is one more already, so that no baton fits.
+struct Entry<S> {
+    sequence: u64,
+    idle: Option<Idle<S>>,
+}
+
+struct Idle<S> {
+    state: S,
+    since: Instant,
+    /// Its place in `unconnected`.
+    tick: Option<u64>,
+}
+
+impl<S: Kept> Streams<S> {
+    /// An empty table.
+    pub fn new(key: NodeKey, limits: StreamLimits) -> Streams<S> {
+        let table = Table {
+            // At random, so that batons of an earlier life of the process do not fit by chance.
+            next: rand::random::<u64>() >> 1,
+            streams: HashMap::new(),
+            unconnected: BTreeMap::new(),
+            ticks: 0,
+        };
+        Streams {
+            key,
+            limits,
+            table: Arc::new(Mutex::new(table)),
+        }
+    }
+
+    /// A new stream, lent to the caller.
+    pub fn open(&self, database: DatabaseId) -> Lease<S> {
+        let mut table = self.table.lock();
+        let stream = table.next;
+        table.next += 1;
+        table.streams.insert(
+            stream,
+            Entry {
+                sequence: 0,
+                idle: None,
+            },
+        );
+        self.lease(stream, database)
+    }
+
+    /// Lends out the stream of a baton, with its state.
+    pub fn take(
+        &self,
+        baton: &str,
+        database: DatabaseId,
+        now: Instant,
+    ) -> Result<(Lease<S>, S), StreamError> {
+        let baton = Baton::verify(baton, database, &self.key).map_err(|_| StreamError::Forged)?;
+        let idle = self.table.lock().take(baton)?;
+        // From here on a dropped lease ends the stream.
+        let lease = self.lease(baton.stream, database);
+        if now.saturating_duration_since(idle.since) > self.limits.idle {
+            return Err(StreamError::Expired);
+        }
+        Ok((lease, idle.state))
+    }
+
+    /// Ends the streams that were idle for too long; answers how many.
+    pub fn expire(&self, now: Instant) -> usize {
+        let over = |entry: &Entry<S>| {
+            let since = entry.idle.as_ref().map(|idle| idle.since);
+            since.is_some_and(|since| now.saturating_duration_since(since) > self.limits.idle)
+        };
+        let mut table = self.table.lock();
+        let expired: Vec<u64> = table
+            .streams
+            .iter()
+            .filter(|(_, entry)| over(entry))
+            .map(|(stream, _)| *stream)
+            .collect();
+        let ended: Vec<_> = expired.iter().filter_map(|stream| table.end(*stream)).collect();
+        // Closing a connection is not for under the lock.
+        drop(table);
+        ended.len()
+    }
+
+    /// Streams that are open, lent out or idle.
+    pub fn len(&self) -> usize {
+        self.table.lock().streams.len()
+    }
+
+    /// Whether no stream is open.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn lease(&self, stream: u64, database: DatabaseId) -> Lease<S> {
+        Lease {
+            table: self.table.clone(),
+            key: self.key.clone(),
+            unconnected_max: self.limits.unconnected_per_node,
+            stream,
+            database,
+            returned: false,
+        }
+    }
+}
+
+impl<S: Kept> Table<S> {
+    fn take(&mut self, baton: Baton) -> Result<Idle<S>, StreamError> {
+        let entry = self.streams.get_mut(&baton.stream).ok_or(StreamError::Expired)?;
+        if entry.sequence != baton.sequence {
+            return Err(StreamError::Replayed);
+        }
+        let idle = entry.idle.take().ok_or(StreamError::Replayed)?;
+        entry.sequence += 1;
+        if let Some(tick) = idle.tick {
+            self.unconnected.remove(&tick);
+        }
+        Ok(idle)
+    }
+
+    fn give_back(&mut self, stream: u64, state: S, now: Instant) -> Option<u64> {
+        let tick = (!state.is_connected()).then(|| {
+            self.ticks += 1;
+            self.unconnected.insert(self.ticks, stream);
+            self.ticks
+        });
+        let entry = self.streams.get_mut(&stream)?;
+        entry.idle = Some(Idle {
+            state,
+            since: now,
+            tick,
+        });
+        Some(entry.sequence)
+    }
+
+    fn end(&mut self, stream: u64) -> Option<Entry<S>> {
+        let entry = self.streams.remove(&stream)?;
+        if let Some(tick) = entry.idle.as_ref().and_then(|idle| idle.tick) {
+            self.unconnected.remove(&tick);
+        }
+        Some(entry)
+    }
+}
+
+/// A stream while a request has it. Dropped, it ends the stream.
+pub struct Lease<S: Kept> {
+    table: Arc<Mutex<Table<S>>>,
+    key: NodeKey,
+    unconnected_max: usize,
+    stream: u64,
+    database: DatabaseId,
+    returned: bool,
+}
+
+impl<S: Kept> Lease<S> {
+    /// Puts the stream back and answers the baton for its next request.
+    pub fn give_back(mut self, state: S, now: Instant) -> String {
+        let mut table = self.table.lock();
+        let sequence = table.give_back(self.stream, state, now).unwrap_or_default();
+        let evicted = (table.unconnected.len() > self.unconnected_max)
+            .then(|| table.unconnected.pop_first())
+            .flatten()
+            .and_then(|(_, oldest)| table.end(oldest));
+        drop(table);
+        drop(evicted);
+        let baton = Baton {
+            stream: self.stream,
+            sequence,
+        };
+        let text = baton.sign(self.database, &self.key);
+        self.returned = true;
+        text
+    }
+}
+
+impl<S: Kept> Drop for Lease<S> {
+    fn drop(&mut self) {
+        if !self.returned {
+            let ended = self.table.lock().end(self.stream);
+            drop(ended);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct State(bool);
+
+    impl Kept for State {
+        fn is_connected(&self) -> bool {
+            self.0
+        }
+    }
+
+    const IDLE: Duration = Duration::from_secs(300);
+
+    fn streams(unconnected: usize) -> Streams<State> {
+        let limits = StreamLimits {
+            unconnected_per_node: unconnected,
+            idle: IDLE,
+            ..StreamLimits::default()
+        };
+        Streams::new(NodeKey::from_bytes([1; 32]), limits)
+    }
+
+    #[test]
+    fn each_baton_works_once() {
+        let (streams, database, now) = (streams(9), DatabaseId::random(), Instant::now());
+        let first = streams.open(database).give_back(State(true), now);
+        let (lease, state) = streams.take(&first, database, now).expect("new");
+        let second = lease.give_back(state, now);
+        assert_ne!(first, second);
+        let replayed = streams.take(&first, database, now).err();
+        assert_eq!(replayed, Some(StreamError::Replayed));
+        assert!(
+            streams.take(&second, database, now).is_ok(),
+            "a replay disturbed the stream"
+        );
+    }
+
+    #[test]
+    fn a_baton_is_refused_while_its_request_runs() {
+        let (streams, database, now) = (streams(9), DatabaseId::random(), Instant::now());
+        let first = streams.open(database).give_back(State(true), now);
+        let running = streams.take(&first, database, now).expect("new");
+        let again = streams.take(&first, database, now).err();
+        assert_eq!(again, Some(StreamError::Replayed));
+        let (lease, state) = running;
+        let second = lease.give_back(state, now);
+        assert!(streams.take(&second, database, now).is_ok());
+    }
+
+    #[test]
+    fn batons_of_another_node_or_database_are_refused() {
+        let (streams, database, now) = (streams(9), DatabaseId::random(), Instant::now());
+        let other = Streams::<State>::new(NodeKey::from_bytes([2; 32]), StreamLimits::default());
+        let baton = other.open(database).give_back(State(true), now);
+        assert_eq!(
+            streams.take(&baton, database, now).err(),
+            Some(StreamError::Forged)
+        );
+        let baton = streams.open(database).give_back(State(true), now);
+        let elsewhere = streams.take(&baton, DatabaseId::random(), now).err();
+        assert_eq!(elsewhere, Some(StreamError::Forged));
+        assert!(streams.take(&baton, database, now).is_ok());
+    }
+
+    #[test]
+    fn an_idle_stream_expires() {
+        let (streams, database, now) = (streams(9), DatabaseId::random(), Instant::now());
+        let one = streams.open(database).give_back(State(true), now);
+        let two = streams.open(database).give_back(State(false), now);
+        let late = now + IDLE + Duration::from_millis(1);
+        assert_eq!(
+            streams.take(&one, database, late).err(),
+            Some(StreamError::Expired)
+        );
+        assert_eq!(streams.expire(now + IDLE), 0);
+        assert_eq!(streams.expire(late), 1);
+        assert!(streams.is_empty());
+        assert_eq!(
+            streams.take(&two, database, now).err(),
+            Some(StreamError::Expired)
+        );
+    }
+
+    #[test]
+    fn a_dropped_lease_ends_the_stream() {
+        let (streams, database, now) = (streams(9), DatabaseId::random(), Instant::now());
+        let baton = streams.open(database).give_back(State(true), now);
+        drop(streams.take(&baton, database, now));
+        assert_eq!(
+            streams.take(&baton, database, now).err(),
+            Some(StreamError::Expired)
+        );
+        assert!(streams.is_empty());
+    }
+
+    #[test]
+    fn the_longest_idle_stream_without_connection_makes_room() {
+        let (streams, database, now) = (streams(2), DatabaseId::random(), Instant::now());
+        let connected = streams.open(database).give_back(State(true), now);
+        let batons: Vec<_> = (0..3)
+            .map(|_| streams.open(database).give_back(State(false), now))
+            .collect();
+        assert_eq!(
+            streams.take(&batons[0], database, now).err(),
+            Some(StreamError::Expired)
+        );
+        assert!(streams.take(&batons[1], database, now).is_ok());
+        assert!(streams.take(&batons[2], database, now).is_ok());
+        assert!(streams.take(&connected, database, now).is_ok());
+    }
+}
