@@ -8,6 +8,7 @@
 //! Called by `http`. Not here: parsing and writing JSON (orion-api has the types), headers, who may ask.
 
 mod baton;
+mod dump;
 #[cfg(test)]
 pub(crate) mod fake;
 mod key;
@@ -22,6 +23,7 @@ mod texts;
 pub mod token;
 mod unit;
 
+pub use dump::Dump;
 pub use key::NodeKey;
 pub use plan::Plan;
 pub use request_hash::request_hash;

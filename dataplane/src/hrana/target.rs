@@ -1,8 +1,9 @@
 //! What Hrana needs of a database: the part of the database layer that tests replace.
 
-use crate::database::{Error, RequestOptions, Work, WorkResult};
-use orion_api::DatabaseId;
+use crate::database::{self, Error, RequestOptions, Work, WorkResult};
+use orion_api::{Code, DatabaseId};
 use std::future::Future;
+use std::sync::Arc;
 
 /// A database that can be asked.
 pub trait Target: Clone + Send + Sync + 'static {
@@ -35,4 +36,42 @@ pub trait Databases: Send + Sync + 'static {
 
     /// The database with this name, if there is one.
     fn find(&self, name: &str) -> impl Future<Output = Result<Option<Self::Database>, Error>> + Send;
+}
+
+impl Target for Arc<database::Database> {
+    type Stream = database::Stream;
+
+    fn id(&self) -> DatabaseId {
+        database::Database::id(self)
+    }
+
+    fn run<W: Work>(&self, work: W, options: &RequestOptions) -> impl Future<Output = WorkResult<W>> + Send {
+        database::Database::run(self, work, options)
+    }
+
+    async fn open_stream(&self) -> Result<database::Stream, Error> {
+        database::Database::open_stream(self)
+    }
+}
+
+impl StreamTarget for database::Stream {
+    fn run<W: Work>(&self, work: W, options: &RequestOptions) -> impl Future<Output = WorkResult<W>> + Send {
+        database::Stream::run(self, work, options)
+    }
+
+    fn is_autocommit(&self) -> bool {
+        database::Stream::is_autocommit(self)
+    }
+}
+
+impl Databases for Arc<database::Databases> {
+    type Database = Arc<database::Database>;
+
+    async fn find(&self, name: &str) -> Result<Option<Arc<database::Database>>, Error> {
+        match database::Databases::find(self, name) {
+            Ok(database) => Ok(Some(database)),
+            Err(error) if error.code == Code::DatabaseNotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
 }

@@ -1,0 +1,72 @@
+//! `POST /v2/pipeline` and `/v3/pipeline`.
+
+use super::body;
+use super::state::{Http, json, parse};
+use super::status::HttpError;
+use crate::hrana::{Databases, Outcomes, idempotency_key};
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::response::Response;
+use http::{HeaderValue, header};
+use orion_api::hrana::{Envelope, Outcome, PipelineRequest};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::sync::Arc;
+
+/// What a reply has at least: a small select fits without growing.
+const REPLY_BYTES: usize = 1024;
+
+/// [`PipelineReply`](orion_api::hrana::PipelineReply), without copies.
+#[derive(Serialize)]
+struct Reply<'a> {
+    baton: Option<&'a str>,
+    base_url: Option<String>,
+    results: Results<'a>,
+    orion: Envelope,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Results<'a> {
+    Fresh(&'a [Outcome]),
+    Stored(&'a RawValue),
+}
+
+pub(super) async fn run<D: Databases>(
+    State(http): State<Arc<Http<D>>>,
+    path: Option<Path<String>>,
+    request: Request,
+) -> Result<Response, HttpError> {
+    let (parts, body) = request.into_parts();
+    let mut admitted = http.admit(&parts, path).await?;
+    let settings = &http.settings;
+    let body = body::read(&parts.headers, body, settings.body_bytes_max, settings.body_time).await?;
+    let request: PipelineRequest = parse(&body, "a pipeline")?;
+    if let Some(key) = admitted.asked.idempotency_key.take() {
+        admitted.asked.options.idempotency = Some(idempotency_key(key, &request)?);
+    }
+    let answer = http
+        .service
+        .pipeline(&admitted.database, request, &admitted.asked.options)
+        .await?;
+    let reply = Reply {
+        baton: answer.baton.as_deref(),
+        base_url: http.base_url(&answer, &admitted.name),
+        results: match &answer.outcomes {
+            Outcomes::Fresh(outcomes) => Results::Fresh(outcomes),
+            Outcomes::Stored(reply) => Results::Stored(parse(reply, "a stored reply")?),
+        },
+        orion: http.envelope(&answer, &admitted.asked),
+    };
+    let mut buffer = Vec::with_capacity(REPLY_BYTES);
+    json(&mut buffer, &reply)?;
+    Ok(reply_of(buffer, "application/json"))
+}
+
+/// A 200 with this body.
+pub(super) fn reply_of(buffer: Vec<u8>, content_type: &'static str) -> Response {
+    let mut response = Response::new(Body::from(buffer));
+    let content_type = HeaderValue::from_static(content_type);
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    response
+}
