@@ -25,8 +25,5 @@ pub(super) async fn run<D: Databases>(
         .work
         .into_text()
         .map_err(|(code, message)| HttpError::new(code, message))?;
-    Ok(super::pipeline::reply_of(
-        text,
-        "text/plain; charset=utf-8",
-    ))
+    Ok(super::pipeline::reply_of(text, "text/plain; charset=utf-8"))
 }

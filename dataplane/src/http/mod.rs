@@ -19,6 +19,8 @@ mod pipeline;
 mod resolve;
 mod state;
 mod status;
+#[cfg(test)]
+mod tests;
 
 pub use health::Readiness;
 pub use state::{Http, HttpSettings};
@@ -26,7 +28,7 @@ pub use status::{HttpError, status};
 
 use crate::hrana::Databases;
 use axum::Router;
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use orion_api::Code;
 use std::sync::Arc;
 
@@ -39,6 +41,8 @@ pub fn router<D: Databases>(http: Arc<Http<D>>, others: Router) -> Router {
         .route("/v1", get(health::alive))
         .route("/v2", get(health::alive))
         .route("/v3", get(health::alive))
+        // Named, so that it is not taken for a database: clients that ask get a 404 and use JSON.
+        .route("/v3-protobuf", any(no_such_path))
         .route("/{database}/v1", get(health::alive))
         .route("/{database}/v2", get(health::alive))
         .route("/{database}/v3", get(health::alive))
@@ -59,8 +63,12 @@ pub fn router<D: Databases>(http: Arc<Http<D>>, others: Router) -> Router {
         .route("/version", get(health::version::<D>))
         .with_state(http)
         .merge(others)
-        .fallback(async || HttpError::new(Code::NotFound, "there is no such path"))
+        .fallback(no_such_path)
         .method_not_allowed_fallback(async || {
             HttpError::new(Code::MethodNotAllowed, "this path does not take this method")
         })
+}
+
+async fn no_such_path() -> HttpError {
+    HttpError::new(Code::NotFound, "there is no such path")
 }
