@@ -15,6 +15,7 @@ mod payload;
 mod reply;
 mod report;
 mod session;
+mod suite;
 mod tally;
 mod target;
 mod workload;
@@ -33,8 +34,15 @@ use report::{Report, RowCheck};
 
 /// Runs `orion bench`.
 pub fn run(options: &Options, out: &mut impl Write) -> anyhow::Result<()> {
-    let (workload, settings) = options.plan()?;
-    let report = measure(&settings.load(workload)?, settings)?;
+    let (workload, settings) = match options.plan()? {
+        options::Plan::Suite(options) => return suite::run(options, out),
+        options::Plan::One(workload, settings) => (workload, settings),
+    };
+    let disk = match settings.disk_time().is_zero() {
+        true => None,
+        false => Some(disk::measure(&settings.disk, settings.disk_time())?),
+    };
+    let report = measure(&settings.load(workload)?, disk)?;
     match settings.output {
         options::Output::Table => report.write(out)?,
         options::Output::Json => writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?,
@@ -45,11 +53,8 @@ pub fn run(options: &Options, out: &mut impl Write) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn measure(load: &Load, settings: &options::Settings) -> anyhow::Result<Report> {
-    let disk = match settings.disk_time().is_zero() {
-        true => None,
-        false => Some(disk::measure(&settings.disk, settings.disk_time())?),
-    };
+/// Prepares, runs, and counts what is there. `disk` was measured just before.
+fn measure(load: &Load, disk: Option<disk::Disk>) -> anyhow::Result<Report> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::bail;
 
 use super::load::Load;
+use super::suite::SuiteOptions;
 use super::target::Target;
 use super::workload::Workload;
 
@@ -45,6 +46,17 @@ enum Command {
     },
     /// Create databases.
     Create(Settings),
+    /// Measure the whole table of docs/benchmarks.md against servers that are started for it.
+    Suite(SuiteOptions),
+}
+
+/// What to do.
+#[derive(Clone, Debug)]
+pub(crate) enum Plan<'a> {
+    /// One workload.
+    One(Workload, &'a Settings),
+    /// All of them.
+    Suite(&'a SuiteOptions),
 }
 
 /// What all workloads share.
@@ -95,9 +107,10 @@ pub(crate) enum Output {
 }
 
 impl Options {
-    /// The workload, and the settings it runs with.
-    pub(crate) fn plan(&self) -> anyhow::Result<(Workload, &Settings)> {
-        Ok(match &self.command {
+    /// What the line asks for.
+    pub(crate) fn plan(&self) -> anyhow::Result<Plan<'_>> {
+        let (workload, settings) = match &self.command {
+            Command::Suite(options) => return Ok(Plan::Suite(options)),
             Command::Insert(settings) => (Workload::Insert, settings),
             Command::Select(settings) => (Workload::Select, settings),
             Command::Mixed(settings) => (Workload::Mixed, settings),
@@ -115,7 +128,8 @@ impl Options {
             Command::Databases { databases: 0, .. } => bail!("--databases must be at least 1"),
             Command::Databases { databases, settings } => (Workload::Databases(*databases), settings),
             Command::Create(settings) => (Workload::Create, settings),
-        })
+        };
+        Ok(Plan::One(workload, settings))
     }
 }
 

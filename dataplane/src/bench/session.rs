@@ -134,6 +134,19 @@ pub(crate) async fn prepare(target: &Target, workload: &Workload) -> anyhow::Res
     Ok(())
 }
 
+/// Creates `count` databases without tables, unless they are there.
+pub(crate) async fn create_databases(target: &Target, count: u32) -> anyhow::Result<()> {
+    let create = |names: Vec<String>| async move {
+        let mut session = Session::new(target);
+        for name in names {
+            session.create_database(&name).await?;
+        }
+        Ok(())
+    };
+    for_each(database_names(count), create).await?;
+    Ok(())
+}
+
 /// Rows of all tables that `workload` inserts into.
 pub(crate) async fn count_rows(target: &Target, workload: &Workload) -> anyhow::Result<u64> {
     match workload {

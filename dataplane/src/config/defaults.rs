@@ -1,10 +1,9 @@
 //! Defaults of the process, with their reasons. Those of parts are taken from the parts.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use super::{Limits, Log, LogFormat, Materialize, Transactions};
-use crate::database;
+use crate::{database, node, store};
 
 /// Below the working directory: `orion server` alone must work without rights elsewhere.
 pub(super) const DATA_DIR: &str = "orion-data";
@@ -14,14 +13,6 @@ pub(super) const LISTEN: &str = "127.0.0.1:8091";
 pub(super) const DATABASE: &str = "default";
 /// The embedded default has one group.
 pub(super) const GROUP: &str = "default";
-/// Holds the hot pages of some hundred small databases; what is not used is not taken.
-pub(super) const PAGE_CACHE_BYTES: u64 = 128 << 20;
-/// Four databases at their own limit: past that, what is due first is the largest.
-pub(super) const NODE_OVERLAY_BYTES: u64 = 256 << 20;
-/// Flushes cost requests: rare enough to be cheap, often enough that a restart replays little.
-pub(super) const MATERIALIZE_AGE: Duration = Duration::from_secs(300);
-/// Long enough to notice that the wrong database was dropped.
-pub(super) const DROPPED_RETENTION: Duration = Duration::from_secs(7 * 24 * 3600);
 /// A log that shows starts, stops and what a person must look at.
 pub(super) const LOG_FILTER: &str = "info";
 
@@ -49,12 +40,21 @@ pub(super) fn transactions() -> Transactions {
     }
 }
 
+/// A node's own defaults; its paths and store are not looked at.
+pub(super) fn node() -> node::Options {
+    let group = GROUP.parse().expect("the default group's name is one");
+    let store = store::Config::new(url::Url::parse("memory:///").expect("a URL"));
+    node::Options::new(PathBuf::new(), group, store)
+}
+
 pub(super) fn materialize() -> Materialize {
+    let options = node();
     Materialize {
-        database_overlay_bytes: database().overlay_bytes,
-        node_overlay_bytes: NODE_OVERLAY_BYTES,
-        age: MATERIALIZE_AGE,
-        dropped_retention: DROPPED_RETENTION,
+        flush_bytes: options.flush_bytes,
+        age: options.flush_age,
+        database_overlay_bytes: options.overlay_database_bytes,
+        node_overlay_bytes: options.overlay_node_bytes,
+        dropped_retention: options.drop_retention,
     }
 }
 

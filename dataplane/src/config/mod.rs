@@ -1,9 +1,9 @@
-//! The server's configuration, in two steps: [`raw`] is the YAML as people write it (unknown keys refused, every
+//! The server's configuration, in two steps: `raw` is the YAML as people write it (unknown keys refused, every
 //! key optional), [`Config`] is what the server uses (types, units, checked against each other), made once, at
 //! the start. `orion init-config` prints [`template`], which a test reads back to the defaults.
 //!
-//! Defaults that belong to one part are that part's (`database::Options`, `store::Retry`), with their reasons
-//! there; those of the process stand in [`defaults`].
+//! Defaults that belong to one part are that part's (`node::Options`, `database::Options`, `store::Retry`), with their reasons
+//! there; those of the process stand in `defaults`.
 
 mod defaults;
 mod error;
@@ -81,11 +81,13 @@ pub struct Transactions {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Materialize {
     /// Bytes of committed pages of one database, at which it is due.
-    pub database_overlay_bytes: u64,
-    /// The same of all databases of the node.
-    pub node_overlay_bytes: u64,
+    pub flush_bytes: u64,
     /// Age of its oldest commit, at which a database is due.
     pub age: Duration,
+    /// Bytes of committed pages of one database, at which its writes wait.
+    pub database_overlay_bytes: u64,
+    /// Bytes of committed pages of all databases, above which the largest are due.
+    pub node_overlay_bytes: u64,
     /// A dropped database's objects are purged after that.
     pub dropped_retention: Duration,
 }
@@ -145,9 +147,22 @@ impl Config {
         }
     }
 
+    /// How the node is run.
+    pub fn node_options(&self) -> crate::node::Options {
+        let (data_dir, store) = (self.data_dir.clone(), self.object_store.clone());
+        let mut options = crate::node::Options::new(data_dir, self.group.clone(), store);
+        options.page_cache_bytes = self.page_cache_bytes;
+        options.drop_retention = self.materialize.dropped_retention;
+        options.overlay_database_bytes = self.materialize.database_overlay_bytes;
+        options.overlay_node_bytes = self.materialize.node_overlay_bytes;
+        options.flush_bytes = self.materialize.flush_bytes;
+        options.flush_age = self.materialize.age;
+        options
+    }
+
     /// How databases are run, with temporary files below the data directory.
     pub fn database_options(&self) -> crate::database::Options {
-        let mut options = crate::database::Options::new(self.data_dir.join("tmp"));
+        let mut options = crate::database::Options::new(self.data_dir.join("temp"));
         options.database_bytes = self.limits.size_bytes;
         options.sql.transaction_bytes = self.limits.transaction_bytes;
         options.sql.statement_time = self.limits.statement_time;

@@ -62,6 +62,7 @@ struct RawTransactions {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct RawMaterialize {
+    flush_bytes: Option<u64>,
     database_overlay_bytes: Option<u64>,
     node_overlay_bytes: Option<u64>,
     age_seconds: Option<u64>,
@@ -123,7 +124,7 @@ impl Config {
             object_store,
             page_cache_bytes: at_least(
                 "page_cache_bytes",
-                self.page_cache_bytes.unwrap_or(defaults::PAGE_CACHE_BYTES),
+                self.page_cache_bytes.unwrap_or(defaults::node().page_cache_bytes),
                 1 << 20,
             )?,
             limits: self.limits.check()?,
@@ -239,6 +240,11 @@ impl RawMaterialize {
     fn check(self) -> Result<Materialize, Error> {
         let default = defaults::materialize();
         let materialize = Materialize {
+            flush_bytes: at_least(
+                "materialize.flush_bytes",
+                self.flush_bytes.unwrap_or(default.flush_bytes),
+                4 << 10,
+            )?,
             database_overlay_bytes: at_least(
                 "materialize.database_overlay_bytes",
                 self.database_overlay_bytes
@@ -257,6 +263,12 @@ impl RawMaterialize {
             return Err(Error::value(
                 "materialize.node_overlay_bytes",
                 "must be at least `materialize.database_overlay_bytes`",
+            ));
+        }
+        if materialize.database_overlay_bytes < materialize.flush_bytes {
+            return Err(Error::value(
+                "materialize.database_overlay_bytes",
+                "must be at least `materialize.flush_bytes`: writes would wait for what is not due",
             ));
         }
         Ok(materialize)

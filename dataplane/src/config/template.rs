@@ -60,9 +60,10 @@ transactions:
 
 # When committed pages go to the object store. Each time costs requests; what has not gone is in the log.
 materialize:
-  database_overlay_bytes: {overlay}
-  node_overlay_bytes: {node_overlay}
-  age_seconds: {age}
+  flush_bytes: {flush}                   # of one database, at which it is due
+  age_seconds: {age}                       # of its oldest commit, at which it is due
+  database_overlay_bytes: {overlay}       # at which its writes wait
+  node_overlay_bytes: {node_overlay}          # of all, above which the largest are due
   dropped_retention_seconds: {retention}      # a dropped database's objects are purged after that
 
 # On standard error. `filter` as of RUST_LOG, `format` text or json.
@@ -77,7 +78,7 @@ log:
         attempts = retry.attempts,
         attempt_ms = retry.attempt.as_millis(),
         total_ms = retry.total.as_millis(),
-        page_cache = defaults::PAGE_CACHE_BYTES,
+        page_cache = defaults::node().page_cache_bytes,
         size = limits.size_bytes,
         transaction = limits.transaction_bytes,
         statement_ms = limits.statement_time.as_millis(),
@@ -86,6 +87,7 @@ log:
         idle_ms = transactions.idle.as_millis(),
         open_ms = transactions.total.as_millis(),
         commit_ms = transactions.commit_deadline.as_millis(),
+        flush = materialize.flush_bytes,
         overlay = materialize.database_overlay_bytes,
         node_overlay = materialize.node_overlay_bytes,
         age = materialize.age.as_secs(),

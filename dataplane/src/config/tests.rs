@@ -80,7 +80,12 @@ fn settings_reach_the_parts() {
     assert_eq!(config.object_store.url.as_str(), "file:///d/objects/");
     let options = config.database_options();
     assert_eq!((options.streams_max, options.sql.result_bytes), (7, 5000));
-    assert_eq!(options.temp_dir, PathBuf::from("/d/tmp"));
+    let node = config.node_options();
+    assert_eq!(
+        (node.data_dir, node.store.url),
+        (PathBuf::from("/d"), config.object_store.url)
+    );
+    assert_eq!(options.temp_dir, PathBuf::from("/d/temp"));
 }
 
 #[test]
