@@ -16,6 +16,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Batch, CachedStatement, Row, Statement, StatementStatus};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -114,14 +115,16 @@ impl Connection {
     ) -> Result<StatementResult, Error> {
         self.enter(|connection| {
             let read_only = is_begin_read_only(sql);
-            let (mut statement, facts) = connection.prepare(sql)?;
-            arguments::bind(&mut statement, args, |error| connection.failed(error))?;
+            connection.arm(budget);
+            let mut prepared = connection.prepare(sql, For::Running)?;
+            let facts = prepared.facts;
+            arguments::bind(&mut prepared, args, |error| connection.failed(error))?;
             let rows = if want_rows {
                 RowsWanted::Yes
             } else {
                 RowsWanted::No
             };
-            let result = connection.run(&mut statement, facts, rows, budget)?;
+            let result = connection.run(&mut prepared, facts, rows, budget)?;
             if read_only {
                 connection.link.set_read_only(true);
             }
@@ -134,9 +137,11 @@ impl Connection {
         self.enter(|connection| {
             let mut batch = Batch::new(&connection.inner, sql);
             loop {
+                connection.arm(budget);
                 connection.policy.begin_prepare();
                 let next = batch.next();
                 let facts = connection.policy.end_prepare().unwrap_or_default();
+                connection.mark(facts);
                 let Some(mut statement) = next.map_err(|error| connection.failed(error))? else {
                     return Ok(());
                 };
@@ -151,7 +156,7 @@ impl Connection {
     /// What the statement is and asks for, without running it.
     pub fn describe(&mut self, sql: &str) -> Result<Description, Error> {
         self.enter(|connection| {
-            let (statement, _) = connection.prepare(sql)?;
+            let statement = connection.prepare(sql, For::Looking)?;
             let params = (1..=statement.parameter_count())
                 .map(|index| Parameter {
                     name: statement.parameter_name(index).map(str::to_owned),
@@ -169,11 +174,11 @@ impl Connection {
     /// What SQLite says of the statement, without running it.
     pub fn classify(&mut self, sql: &str) -> Result<Classification, Error> {
         self.enter(|connection| {
-            let (statement, facts) = connection.prepare(sql)?;
+            let prepared = connection.prepare(sql, For::Looking)?;
             Ok(Classification {
-                writes: !statement.readonly(),
-                transaction: facts.transaction,
-                touches_connection: facts.touches_connection,
+                writes: !prepared.readonly(),
+                transaction: prepared.facts.transaction,
+                touches_connection: prepared.facts.touches_connection,
             })
         })
     }
@@ -264,6 +269,7 @@ impl Connection {
     }
 
     fn after_statement(&self) {
+        self.watch.disarm();
         if self.link.take_commit_failed() && !self.inner.is_autocommit() {
             // After a RELEASE that could not commit, SQLite has rolled back but still calls it a transaction: what
             // came next would run outside of the one that the client believes in.
@@ -275,11 +281,18 @@ impl Connection {
         }
     }
 
-    fn prepare(&self, sql: &str) -> Result<(CachedStatement<'_>, Facts), Error> {
+    fn prepare(&self, sql: &str, purpose: For) -> Result<Prepared<'_>, Error> {
         let text = sql.trim();
-        self.policy.begin_prepare();
+        match purpose {
+            For::Running => self.policy.begin_prepare(),
+            For::Looking => self.policy.begin_look(),
+        }
         let prepared = self.inner.prepare_cached(text);
         let seen = self.policy.end_prepare();
+        if purpose == For::Running {
+            // Also if it failed: a pragma may have acted before what follows it was refused.
+            self.mark(seen.unwrap_or_default());
+        }
         let statement = prepared.map_err(|error| self.prepare_failed(text, error))?;
         let facts = match seen {
             Some(facts) => self.remember(text, facts),
@@ -295,7 +308,24 @@ impl Connection {
                 None => Facts::default(),
             },
         };
-        Ok((statement, facts))
+        if purpose == For::Running {
+            self.mark(facts);
+        }
+        Ok(Prepared {
+            statement: Some(statement),
+            facts,
+        })
+    }
+
+    fn mark(&self, facts: Facts) {
+        if facts.touches_connection {
+            self.marked.set(true);
+        }
+    }
+
+    fn arm(&self, budget: &Budget) {
+        let own = Instant::now() + self.options.limits.statement_time;
+        self.watch.arm(budget.deadline().min(own));
     }
 
     /// A statement of rusqlite's cache is not prepared again, so what was seen then is kept beside it.
@@ -316,13 +346,14 @@ impl Connection {
         if error.code() == Code::SqlManyStatements {
             return error;
         }
-        self.policy.begin_prepare();
-        let first = Batch::new(&self.inner, text).next();
+        self.policy.begin_look();
+        let mut batch = Batch::new(&self.inner, text);
+        let several = matches!(batch.next(), Ok(Some(_))) && !matches!(batch.next(), Ok(None));
         self.policy.end_prepare();
-        match first {
-            Ok(Some(_)) => Error::new(Code::SqlManyStatements, Kind::Invalid, "more than one statement"),
-            _ => error,
+        if several {
+            return Error::new(Code::SqlManyStatements, Kind::Invalid, "more than one statement");
         }
+        error
     }
 
     fn run(
@@ -348,12 +379,8 @@ impl Connection {
             self.marked.set(true);
         }
         let (rows, returned) = match stepped {
-            Ok(rows) => {
-                self.watch.disarm();
-                rows
-            }
+            Ok(rows) => rows,
             Err(Stepped::TooLarge) => {
-                self.watch.disarm();
                 return Err(Error::new(
                     Code::ResponseTooLarge,
                     Kind::TooLarge,
@@ -412,6 +439,42 @@ impl Connection {
                 denied: self.policy.take_denied(),
             },
         )
+    }
+}
+
+/// Why a statement is prepared.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum For {
+    Running,
+    Looking,
+}
+
+/// A statement and what was seen when it was prepared. It goes back to the cache, unless it is a PRAGMA.
+struct Prepared<'c> {
+    /// `None` only while it is dropped.
+    statement: Option<CachedStatement<'c>>,
+    facts: Facts,
+}
+
+impl<'c> Deref for Prepared<'c> {
+    type Target = Statement<'c>;
+
+    fn deref(&self) -> &Statement<'c> {
+        self.statement.as_ref().expect("taken only when dropped")
+    }
+}
+
+impl<'c> DerefMut for Prepared<'c> {
+    fn deref_mut(&mut self) -> &mut Statement<'c> {
+        self.statement.as_mut().expect("taken only when dropped")
+    }
+}
+
+impl Drop for Prepared<'_> {
+    fn drop(&mut self) {
+        if let Some(statement) = self.statement.take().filter(|_| self.facts.is_pragma) {
+            statement.discard();
+        }
     }
 }
 

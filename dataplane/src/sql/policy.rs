@@ -46,13 +46,17 @@ pub(super) struct Facts {
     pub(super) transaction: Option<TransactionStep>,
     pub(super) touches_connection: bool,
     pub(super) inserts: bool,
+    /// A PRAGMA. Many act when they are prepared, not when they run, so that one must never come out of a cache.
+    pub(super) is_pragma: bool,
 }
 
 /// What SQLite is doing when it asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// A statement of a client is prepared.
+    /// A statement of a client is prepared, to be run.
     Prepare,
+    /// A statement of a client is prepared, only to be described: what acts at once must not.
+    Look,
     /// A statement runs; what is prepared now is SQLite's own.
     Step,
     /// The service's own statement.
@@ -86,10 +90,19 @@ impl Policy {
         })
     }
 
-    /// A client's statement is prepared next.
+    /// A client's statement is prepared next, to be run.
     pub(super) fn begin_prepare(&self) {
+        self.begin(Phase::Prepare);
+    }
+
+    /// A client's statement is prepared next, only to be described.
+    pub(super) fn begin_look(&self) {
+        self.begin(Phase::Look);
+    }
+
+    fn begin(&self, phase: Phase) {
         *self.state.lock() = State {
-            phase: Phase::Prepare,
+            phase,
             asked: false,
             facts: Facts::default(),
             denied: None,
@@ -125,6 +138,7 @@ impl Policy {
             return Authorization::Allow;
         }
         match self.objection(phase, &context.action) {
+            None if phase == Phase::Look && acts_when_prepared(&context.action) => Authorization::Ignore,
             None => Authorization::Allow,
             Some(reason) => {
                 self.state.lock().denied.get_or_insert(reason);
@@ -176,6 +190,7 @@ impl Policy {
 fn note(facts: &mut Facts, context: &AuthContext<'_>) {
     match context.action {
         AuthAction::Insert { .. } => facts.inserts = true,
+        AuthAction::Pragma { .. } => facts.is_pragma = true,
         AuthAction::Transaction { operation } => {
             facts.transaction = Some(match operation {
                 TransactionOperation::Begin => TransactionStep::Begin,
@@ -209,6 +224,31 @@ fn touches_connection(action: &AuthAction<'_>) -> bool {
             pragma_name,
             pragma_value,
         } => pragma_touches_connection(pragma_name, pragma_value.is_some()),
+        _ => false,
+    }
+}
+
+/// Pragmas whose value SQLite, or our file, takes while it prepares the statement.
+fn acts_when_prepared(action: &AuthAction<'_>) -> bool {
+    const AT_ONCE: [&str; 9] = [
+        "auto_vacuum",
+        "busy_timeout",
+        "cache_spill",
+        "encoding",
+        "locking_mode",
+        "mmap_size",
+        "page_size",
+        "synchronous",
+        "temp_store",
+    ];
+    match *action {
+        AuthAction::Pragma {
+            pragma_name,
+            pragma_value: Some(_),
+        } => {
+            pragma_touches_connection(pragma_name, true)
+                || AT_ONCE.iter().any(|name| pragma_name.eq_ignore_ascii_case(name))
+        }
         _ => false,
     }
 }

@@ -7,4 +7,5 @@ mod limits;
 mod properties;
 mod results;
 mod scripts;
+mod speed;
 mod transactions;

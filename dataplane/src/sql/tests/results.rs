@@ -329,3 +329,43 @@ fn a_reader_may_not_write() {
         (Code::Sqlite(ffi::SQLITE_READONLY), Kind::ReadOnly)
     );
 }
+
+#[test]
+fn looking_at_a_pragma_does_not_set_it() {
+    let (_, mut connection) = writer();
+    for _ in 0..2 {
+        connection.classify("PRAGMA foreign_keys=on").expect("classifies");
+        connection
+            .describe("PRAGMA synchronous=EXTRA")
+            .expect("describes");
+        connection.describe("PRAGMA page_size=512").expect("describes");
+        assert_eq!(integer(&mut connection, "PRAGMA foreign_keys"), 0);
+        assert_eq!(integer(&mut connection, "PRAGMA synchronous"), 2);
+        assert_eq!(integer(&mut connection, "PRAGMA page_size"), 4096);
+    }
+    assert!(!connection.is_marked());
+}
+
+#[test]
+fn a_pragma_is_set_each_time_it_runs() {
+    let (_, mut connection) = writer();
+    for _ in 0..3 {
+        for on in [1, 0] {
+            connection.classify("PRAGMA foreign_keys=1").expect("classifies");
+            rows(&mut connection, &format!("PRAGMA foreign_keys={on}"));
+            assert_eq!(integer(&mut connection, "PRAGMA foreign_keys"), on);
+            rows(&mut connection, &format!("PRAGMA cache_size=-{}", 100 + on));
+            assert_eq!(integer(&mut connection, "PRAGMA cache_size"), -100 - on);
+        }
+    }
+}
+
+#[test]
+fn a_pragma_before_what_was_refused_marks_the_connection() {
+    let (_, mut connection) = writer();
+    assert_eq!(
+        error(&mut connection, "PRAGMA foreign_keys=on; SELECT 1").code(),
+        Code::SqlManyStatements
+    );
+    assert!(connection.is_marked() || integer(&mut connection, "PRAGMA foreign_keys") == 0);
+}
