@@ -1,8 +1,12 @@
 //! `orion server`: reads the configuration and hands over.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use crate::config::{Config, Overrides};
+use anyhow::Context;
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{Config, Log, LogFormat, Overrides};
 
 /// Options of `orion server`.
 #[derive(Debug, clap::Args)]
@@ -28,5 +32,25 @@ pub(super) fn run(options: Options) -> anyhow::Result<()> {
 }
 
 fn serve(config: Config) -> anyhow::Result<()> {
-    anyhow::bail!("this build has no server for {}", config.listen)
+    init_log(&config.log)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("orion-io")
+        .build()?;
+    let result = runtime.block_on(crate::server::run(config));
+    // Whatever still waits for an object store must not hold up the end.
+    runtime.shutdown_timeout(Duration::from_secs(5));
+    Ok(result?)
+}
+
+fn init_log(log: &Log) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&log.filter).with_context(|| format!("log.filter {:?}", log.filter))?;
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    match log.format {
+        LogFormat::Text => lines.init(),
+        LogFormat::Json => lines.json().init(),
+    }
+    Ok(())
 }

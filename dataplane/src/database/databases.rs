@@ -3,6 +3,7 @@
 //! A database that nobody used for a while is let go: its connections are closed, and what is left of it is
 //! its entry in the group's catalog.
 
+use super::counters::Counters;
 use super::handle::Database;
 use super::hints::Hints;
 use super::threads::SqlThreads;
@@ -24,6 +25,7 @@ pub struct Databases {
     hints: Arc<Hints>,
     options: Arc<Options>,
     tasks: TaskTracker,
+    counters: Arc<Counters>,
     open: Mutex<HashMap<DatabaseId, Arc<Database>>>,
 }
 
@@ -44,6 +46,7 @@ impl Databases {
             hints: Arc::new(Hints::new()),
             options: Arc::new(options),
             tasks,
+            counters: Arc::default(),
             open: Mutex::default(),
         })
     }
@@ -64,6 +67,7 @@ impl Databases {
                 Arc::clone(&self.hints),
                 Arc::clone(&self.options),
                 self.tasks.clone(),
+                Arc::clone(&self.counters),
             )
         });
         Ok(Arc::clone(database))
@@ -72,6 +76,11 @@ impl Databases {
     /// Whether there is a database with this name.
     pub fn exists(&self, name: &str) -> bool {
         self.group.catalog.find(name).is_some()
+    }
+
+    /// What all databases count.
+    pub fn counters(&self) -> &Arc<Counters> {
+        &self.counters
     }
 
     /// Databases that are in use.

@@ -1,6 +1,7 @@
 //! One database of this node, as the transports use it.
 
 use super::backend::ConnectionBackend;
+use super::counters::{CodeLabel, Counters};
 use super::hints::Hints;
 use super::queue::Queue;
 use super::request::{Erased, Request, Ticket};
@@ -32,6 +33,7 @@ pub struct Database {
     read_lane: Arc<Lane>,
     readers: Mutex<Vec<Reader>>,
     used: Mutex<Instant>,
+    counters: Arc<Counters>,
 }
 
 impl std::fmt::Debug for Database {
@@ -62,12 +64,14 @@ impl Database {
         hints: Arc<Hints>,
         options: Arc<Options>,
         tasks: TaskTracker,
+        counters: Arc<Counters>,
     ) -> Arc<Database> {
         let queue = Queue::new(
             Arc::clone(&entry),
             Arc::clone(&group),
             Arc::clone(&threads),
             Arc::clone(&options),
+            Arc::clone(&counters),
         );
         Arc::new(Database {
             entry,
@@ -81,6 +85,7 @@ impl Database {
             read_lane: Lane::new(options.read_threads_max, options.waiting_max),
             readers: Mutex::default(),
             used: Mutex::new(Instant::now()),
+            counters,
             options,
         })
     }
@@ -106,7 +111,20 @@ impl Database {
     }
 
     /// Runs a whole unit on shared connections and answers when everything that it saw is applied.
-    pub async fn run<W: Work>(&self, mut work: W, options: &RequestOptions) -> WorkResult<W> {
+    pub async fn run<W: Work>(&self, work: W, options: &RequestOptions) -> WorkResult<W> {
+        let result = self.run_uncounted(work, options).await;
+        if let Err(error) = &result {
+            self.counters
+                .errors
+                .get_or_create(&CodeLabel {
+                    code: error.code.as_str(),
+                })
+                .inc();
+        }
+        result
+    }
+
+    async fn run_uncounted<W: Work>(&self, mut work: W, options: &RequestOptions) -> WorkResult<W> {
         self.touch();
         self.check_served()?;
         self.wait_for_policy(options).await?;

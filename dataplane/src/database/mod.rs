@@ -5,6 +5,7 @@
 
 mod answer;
 mod backend;
+mod counters;
 mod databases;
 mod error;
 mod handle;
@@ -19,6 +20,7 @@ mod stream;
 mod threads;
 mod work;
 
+pub use counters::Counters;
 pub use databases::Databases;
 pub use error::Error;
 pub use handle::Database;

@@ -15,6 +15,7 @@
 
 use super::answer::Answer;
 use super::backend::{Began, ConnectionBackend};
+use super::counters::Counters;
 use super::head::{Head, HeadView, Layer};
 use super::idempotency;
 use super::request::{Erased, Started};
@@ -42,6 +43,7 @@ pub(super) struct Queue {
     pub(super) database: Arc<group::Database>,
     pub(super) group: Arc<Group>,
     pub(super) options: Arc<Options>,
+    counters: Arc<Counters>,
     threads: Arc<SqlThreads>,
     lane: Arc<Lane>,
     state: Mutex<State>,
@@ -101,12 +103,14 @@ impl Queue {
         group: Arc<Group>,
         threads: Arc<SqlThreads>,
         options: Arc<Options>,
+        counters: Arc<Counters>,
     ) -> Arc<Queue> {
         let head = Head::new(database.published.load_full());
         Arc::new(Queue {
             database,
             group,
             options,
+            counters,
             threads,
             lane: Lane::new(1, usize::MAX),
             state: Mutex::new(State {
@@ -401,6 +405,7 @@ impl Queue {
         let recorded = key.map(|key| self.record(&key, before, &*request));
         self.answer_when_visible(Box::new(move |at| request.reply(at, recorded)));
         self.state.lock().head.fresh_requests += 1;
+        self.counters.units.fetch_add(1, Ordering::Relaxed);
         !writer.connection.is_marked() && !writer.connection.is_poisoned()
     }
 
@@ -473,6 +478,9 @@ impl Queue {
         // A stream that holds the turn may be about to add to it; each of its commits is complete in itself.
         let layer = state.head.fresh.take()?;
         state.first_fresh = None;
+        self.counters
+            .entry_requests
+            .observe(state.head.fresh_requests as f64);
         Some(self.takeoff(&mut state.head, layer))
     }
 
@@ -576,11 +584,15 @@ impl Queue {
                 return self.landed(version, Err(not_proposed(why)));
             }
         }
-        let queue = Arc::clone(self);
+        let (queue, proposed_at) = (Arc::clone(self), Instant::now());
         let proposal = Proposal::with_images(Kind::Commit(commit), Some(images));
-        let proposed = self
-            .group
-            .propose(proposal, move |outcome| queue.landed(version, landing(outcome)));
+        let proposed = self.group.propose(proposal, move |outcome| {
+            queue
+                .counters
+                .commit_seconds
+                .observe(proposed_at.elapsed().as_secs_f64());
+            queue.landed(version, landing(outcome));
+        });
         if let Err(why) = proposed {
             self.landed(version, Err(not_proposed(why)));
         }

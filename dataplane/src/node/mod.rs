@@ -18,6 +18,7 @@ use crate::materialize::Scheduler;
 use crate::overlay::{PageCache, Pages};
 use crate::owner::Chains;
 use crate::store::Store;
+use orion_api::NodeId;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -94,7 +95,7 @@ impl Node {
         // Opening the log locks the directory; nothing else is touched before.
         let disk = Disk::open(&dir.join("log"), options.log.clone())?;
         let id = identity::load_or_make(&dir.join("node-id"))?;
-        let temp_dir = dir.join("temp");
+        let temp_dir = options.database.temp_dir.clone();
         std::fs::create_dir_all(&temp_dir).map_err(io("create", &temp_dir))?;
         let store = Store::open(&options.store)?;
         let bases = Arc::new(Bases::new(store.clone(), options.base.clone()));
@@ -105,11 +106,10 @@ impl Node {
         group.wait_until_serving().await?;
         let threads = SqlThreads::start(options.sql_threads).map_err(io("start SQL threads for", dir))?;
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let mut settings = crate::database::Options::new(temp_dir);
-        options.tune(&mut settings);
+        let settings = options.database.clone();
         let databases = Databases::new(Arc::clone(&group), Arc::clone(&threads), settings, tasks.clone());
         tasks.spawn(Arc::clone(&group).keep_log_short(options.snapshots.clone(), stop.clone()));
-        tasks.spawn(Scheduler::new(Arc::clone(&group), options.materialize.clone()).run(stop.clone()));
+        tasks.spawn(Scheduler::new(Arc::clone(&group), options.materialize()).run(stop.clone()));
         tasks.spawn(Arc::clone(&databases).close_idle(stop.clone()));
         let chains = Chains::new(store.clone());
         let node = Arc::new(Node {
@@ -126,6 +126,11 @@ impl Node {
         node.tasks
             .spawn(Arc::clone(&node).purge_dropped(node.stop.clone()));
         Ok(node)
+    }
+
+    /// Its id.
+    pub fn id(&self) -> NodeId {
+        self.group.node
     }
 
     /// True while strong reads and writes are served.

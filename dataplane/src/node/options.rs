@@ -26,8 +26,8 @@ pub struct Options {
     pub sql_threads: usize,
     /// How long a dropped database's objects stay.
     pub drop_retention: Duration,
-    /// Bytes of a database's overlay at which its writes wait.
-    pub overlay_database_bytes: u64,
+    /// How databases are run.
+    pub database: database::Options,
     /// Bytes of all overlays above which the largest are materialized first.
     pub overlay_node_bytes: u64,
     /// Bytes of a database's overlay at which it is materialized.
@@ -43,6 +43,7 @@ impl Options {
     pub fn new(data_dir: PathBuf, group: GroupName, store: store::Config) -> Options {
         let materialize = materialize::Options::default();
         Options {
+            database: database::Options::new(data_dir.join("tmp")),
             data_dir,
             group,
             store,
@@ -53,7 +54,6 @@ impl Options {
             // More than cores, because a thread that waits for the object store runs nothing.
             sql_threads: 16,
             drop_retention: Duration::from_secs(7 * 24 * 3600),
-            overlay_database_bytes: 64 << 20,
             overlay_node_bytes: materialize.node_bytes,
             flush_bytes: materialize.flush_bytes,
             flush_age: materialize.flush_age,
@@ -62,8 +62,13 @@ impl Options {
         }
     }
 
-    /// Carries the settings that people may change to where they act.
-    pub(super) fn tune(&self, settings: &mut database::Options) {
-        settings.overlay_bytes = self.overlay_database_bytes;
+    /// When databases are materialized.
+    pub(super) fn materialize(&self) -> materialize::Options {
+        materialize::Options {
+            flush_bytes: self.flush_bytes,
+            flush_age: self.flush_age,
+            node_bytes: self.overlay_node_bytes,
+            ..self.materialize.clone()
+        }
     }
 }

@@ -1,0 +1,42 @@
+//! What the databases of the node count, for metrics. Labels are bounded: never a database's name.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use std::sync::atomic::AtomicU64;
+
+/// Label of errors.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct CodeLabel {
+    /// The error's code.
+    pub code: &'static str,
+}
+
+/// Counted by all databases together.
+#[derive(Debug)]
+pub struct Counters {
+    /// Units that ran on a writer.
+    pub units: AtomicU64,
+    /// Units that ran on a reader.
+    pub reads: AtomicU64,
+    /// Seconds from the proposal of an entry to its outcome.
+    pub commit_seconds: Histogram,
+    /// Requests merged into an entry.
+    pub entry_requests: Histogram,
+    /// Requests that ended with an error of the database layer.
+    pub errors: Family<CodeLabel, Counter>,
+}
+
+impl Default for Counters {
+    fn default() -> Counters {
+        Counters {
+            units: AtomicU64::new(0),
+            reads: AtomicU64::new(0),
+            // 50 µs to 26 s.
+            commit_seconds: Histogram::new(exponential_buckets(0.000_05, 2.0, 20)),
+            entry_requests: Histogram::new(exponential_buckets(1.0, 2.0, 10)),
+            errors: Family::default(),
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! The admin API on a node.
+
+use crate::entry;
+use crate::http::admin::{Admin, Created, Error};
+use crate::log::chain;
+use crate::node::{DatabaseInfo, LifecycleError, Node};
+use crate::store::{Area, Operation};
+use async_trait::async_trait;
+use openraft::ServerState;
+use orion_api::admin::{
+    BlobMetrics, CreateDatabase, Database, DatabaseList, DatabaseState, Group, GroupList, Limits,
+    ListDatabases, Member, Metrics, Node as NodeObject, NodeList, RaftMetrics, RaftState, Role,
+    StorageMetrics,
+};
+use orion_api::{Code, DatabaseName, GroupName, LogIndex, NodeId};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{SystemTime, UNIX_EPOCH};
+use uuid::Uuid;
+
+/// Databases in one page of a list, if the request says nothing, and at most.
+const PAGE: u32 = 1000;
+
+pub(super) struct NodeAdmin {
+    node: Arc<Node>,
+    /// Base URL for clients.
+    url: String,
+    started_at_ms: u64,
+}
+
+impl NodeAdmin {
+    pub(super) fn new(node: Arc<Node>, url: String) -> NodeAdmin {
+        let started_at_ms = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_millis() as u64);
+        NodeAdmin {
+            node,
+            url,
+            started_at_ms,
+        }
+    }
+
+    fn database(&self, info: DatabaseInfo) -> Database {
+        let is_active = info.dropped_at_ms.is_none();
+        Database {
+            endpoint: is_active.then(|| format!("{}/{}/", self.url, info.name)),
+            id: info.id,
+            name: info.name,
+            state: if is_active {
+                DatabaseState::Active
+            } else {
+                DatabaseState::Dropped
+            },
+            group: self.node.group.name.clone(),
+            epoch: info.epoch,
+            version: info.version,
+            size_bytes: info.size_bytes,
+            created_at_ms: info.created_at_ms,
+            deleted_at_ms: info.dropped_at_ms,
+            limits: limits_of(&info.limits),
+        }
+    }
+
+    fn find(&self, name: &DatabaseName) -> Option<DatabaseInfo> {
+        let mut named: Vec<DatabaseInfo> = self
+            .node
+            .list(true)
+            .into_iter()
+            .filter(|info| info.name == *name)
+            .collect();
+        named.sort_by_key(|info| info.dropped_at_ms.unwrap_or(u64::MAX));
+        named.pop()
+    }
+
+    fn group(&self) -> Group {
+        let metrics = self.node.group.metrics();
+        let index = |id: Option<crate::raft::LogId>| LogIndex(id.map_or(0, |id| id.index));
+        let membership = metrics.membership_config.membership().clone();
+        let voters: Vec<u64> = membership.voter_ids().collect();
+        let members = membership.nodes().map(|(id, node)| Member {
+            node: NodeId(*id),
+            role: if voters.contains(id) {
+                Role::Voter
+            } else {
+                Role::Learner
+            },
+            address: (!node.addr.is_empty()).then(|| node.addr.clone()),
+        });
+        Group {
+            name: self.node.group.name.clone(),
+            incarnation: 1,
+            state: match metrics.state {
+                ServerState::Leader => RaftState::Leader,
+                ServerState::Candidate => RaftState::Candidate,
+                ServerState::Learner => RaftState::Learner,
+                ServerState::Shutdown => RaftState::Stopped,
+                ServerState::Follower => RaftState::Follower,
+            },
+            term: metrics.current_term,
+            leader: metrics.current_leader.map(NodeId),
+            members: members.collect(),
+            last_log_index: LogIndex(metrics.last_log_index.unwrap_or(0)),
+            committed_index: index(metrics.committed),
+            applied_index: index(metrics.last_applied),
+            snapshot_index: index(metrics.snapshot),
+            purged_index: index(metrics.purged),
+            format_level: entry::FORMAT_LEVEL,
+            databases: self.node.list(false).len() as u64,
+        }
+    }
+}
+
+#[async_trait]
+impl Admin for NodeAdmin {
+    async fn list_databases(&self, query: ListDatabases) -> Result<DatabaseList, Error> {
+        let limit = query.limit.unwrap_or(PAGE).clamp(1, PAGE) as usize;
+        let after = query.after.unwrap_or_default();
+        let all = self.node.list(query.include_deleted).into_iter();
+        let mut databases: Vec<Database> = all
+            .filter(|info| info.name.as_str() > after.as_str())
+            .take(limit + 1)
+            .map(|info| self.database(info))
+            .collect();
+        let has_more = databases.len() > limit;
+        databases.truncate(limit);
+        let next = databases
+            .last()
+            .filter(|_| has_more)
+            .map(|last| last.name.to_string());
+        Ok(DatabaseList { databases, next })
+    }
+
+    async fn create_database(&self, wish: CreateDatabase) -> Result<Created, Error> {
+        if wish
+            .group
+            .as_ref()
+            .is_some_and(|group| *group != self.node.group.name)
+        {
+            return Err(Error::new(Code::NotFound, "this node has no such group"));
+        }
+        let limits = wished(&wish.limits);
+        let operation = wish
+            .idempotency_key
+            .as_ref()
+            .map(|key| operation(&wish.name, key));
+        if let Ok(info) = self.node.get(wish.name.as_str()) {
+            let is_same = match operation {
+                Some(operation) => info.id.as_bytes() == operation.as_bytes(),
+                None => info.limits == limits,
+            };
+            return if is_same {
+                Ok(Created::Existing(self.database(info)))
+            } else {
+                Err(error(LifecycleError::Exists(wish.name)))
+            };
+        }
+        let info = self
+            .node
+            .create(wish.name.as_str(), limits, operation)
+            .await
+            .map_err(error)?;
+        Ok(Created::New(self.database(info)))
+    }
+
+    async fn get_database(&self, name: DatabaseName) -> Result<Database, Error> {
+        let info = self
+            .find(&name)
+            .ok_or_else(|| error(LifecycleError::NotFound(name.to_string())))?;
+        Ok(self.database(info))
+    }
+
+    async fn drop_database(&self, name: DatabaseName) -> Result<Database, Error> {
+        match self.node.drop_database(name.as_str()).await {
+            Ok(info) => Ok(self.database(info)),
+            Err(LifecycleError::NotFound(_)) => self.get_database(name).await,
+            Err(other) => Err(error(other)),
+        }
+    }
+
+    async fn list_groups(&self) -> Result<GroupList, Error> {
+        Ok(GroupList {
+            groups: vec![self.group()],
+        })
+    }
+
+    async fn get_group(&self, name: GroupName) -> Result<Group, Error> {
+        if name != self.node.group.name {
+            return Err(Error::new(
+                Code::NotFound,
+                format!("this node has no group {name}"),
+            ));
+        }
+        Ok(self.group())
+    }
+
+    async fn list_nodes(&self) -> Result<NodeList, Error> {
+        let node = NodeObject {
+            id: self.node.id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            url: self.url.clone(),
+            started_at_ms: self.started_at_ms,
+            groups: vec![self.node.group.name.clone()],
+        };
+        Ok(NodeList { nodes: vec![node] })
+    }
+
+    async fn metrics(&self) -> Result<Metrics, Error> {
+        let node = &self.node;
+        let group = self.group();
+        let raft = RaftMetrics {
+            group: group.name.clone(),
+            term: group.term,
+            is_leader: node.group.serves(),
+            applied_index: group.applied_index,
+            apply_lag: group.committed_index.0.saturating_sub(group.applied_index.0),
+            entries_total: node.disk.counters().entries.load(Ordering::Relaxed),
+            transactions_total: node.databases.counters().units.load(Ordering::Relaxed),
+        };
+        let dirty = node.group.catalog.dirty();
+        let snapshots: Vec<_> = dirty
+            .iter()
+            .map(|database| database.published.load_full())
+            .collect();
+        let oldest = snapshots
+            .iter()
+            .filter_map(|snapshot| snapshot.changed_since)
+            .min();
+        let storage = StorageMetrics {
+            databases: group.databases,
+            open_databases: node.databases.open_count() as u64,
+            overlay_pages: snapshots
+                .iter()
+                .map(|snapshot| snapshot.slots().count() as u64)
+                .sum(),
+            overlay_bytes: snapshots.iter().map(|snapshot| snapshot.overlay_bytes).sum(),
+            unmaterialized_age_ms: oldest.map_or(0, |since| since.elapsed().as_millis() as u64),
+            page_cache_bytes: node.group.pages.cache.bytes(),
+            log_bytes: node.disk.disk_bytes(),
+        };
+        Ok(Metrics {
+            raft: vec![raft],
+            storage,
+            blob: blob(node),
+            ..Metrics::default()
+        })
+    }
+}
+
+fn blob(node: &Node) -> BlobMetrics {
+    let mut blob = BlobMetrics::default();
+    for operation in Operation::ALL {
+        for area in Area::ALL {
+            let count = node.store.metrics().count(operation, area);
+            *blob
+                .requests_total
+                .entry(operation.name().to_owned())
+                .or_default() += count.requests;
+            *blob.errors_total.entry(operation.name().to_owned()).or_default() += count.errors;
+            match operation {
+                Operation::Put => blob.written_bytes_total += count.bytes,
+                Operation::Get => blob.read_bytes_total += count.bytes,
+                _ => {}
+            }
+        }
+    }
+    blob
+}
+
+/// The operation that an idempotency key means: the same key for the same name is the same operation.
+fn operation(name: &DatabaseName, key: &str) -> Uuid {
+    let hash = blake3::hash(format!("create\0{name}\0{key}").as_bytes());
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&hash.as_bytes()[..16]);
+    uuid::Builder::from_random_bytes(bytes).into_uuid()
+}
+
+fn wished(limits: &Limits) -> entry::Limits {
+    entry::Limits {
+        database_bytes: limits.size_bytes.unwrap_or(0),
+        transaction_bytes: limits.transaction_bytes.unwrap_or(0),
+        statement_ms: limits.statement_time_ms.unwrap_or(0),
+        result_bytes: limits.result_bytes.unwrap_or(0),
+        streams: limits.streams.unwrap_or(0).try_into().unwrap_or(u32::MAX),
+    }
+}
+
+fn limits_of(limits: &entry::Limits) -> Limits {
+    let said = |value: u64| (value > 0).then_some(value);
+    Limits {
+        size_bytes: said(limits.database_bytes),
+        transaction_bytes: said(limits.transaction_bytes),
+        statement_time_ms: said(limits.statement_ms),
+        result_bytes: said(limits.result_bytes),
+        streams: said(limits.streams.into()),
+    }
+}
+
+fn error(error: LifecycleError) -> Error {
+    Error::new(error.code(), chain(&error))
+}

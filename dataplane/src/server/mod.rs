@@ -1,0 +1,230 @@
+//! `orion server`: the node, and HTTP in front of it.
+//!
+//! Start: node → routes → listen → say where. Stop (SIGTERM, SIGINT): no new connections, requests in flight
+//! are answered, then the node stops.
+
+mod admin;
+mod key;
+
+use crate::auth::Auth;
+use crate::config::Config;
+use crate::database::Databases;
+use crate::hrana::{Service, StreamLimits};
+use crate::http::{Http, HttpSettings};
+use crate::node::{self, Node};
+use crate::{http, metrics};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// Why the server does not start, or stopped by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The node.
+    #[error(transparent)]
+    Node(#[from] node::Error),
+    /// The default database could not be made.
+    #[error("the default database")]
+    DefaultDatabase(#[from] node::LifecycleError),
+    /// The key that signs batons and session tokens.
+    #[error("the signing key {path}")]
+    Key {
+        /// Its file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}; is another server running there?")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Signals cannot be received.
+    #[error("signals")]
+    Signals(#[source] std::io::Error),
+}
+
+/// How long requests in flight have to end at a stop.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Runs until SIGTERM or SIGINT.
+pub async fn run(config: Config) -> Result<(), Error> {
+    let stop = CancellationToken::new();
+    let mut terminate = signal(SignalKind::terminate()).map_err(Error::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Signals)?;
+    let server = Server::start(config, stop.clone()).await?;
+    server.announce();
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
+        _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
+    }
+    server.stop().await;
+    Ok(())
+}
+
+/// A running server.
+pub struct Server {
+    node: Arc<Node>,
+    config: Config,
+    address: SocketAddr,
+    stop: CancellationToken,
+    serving: tokio::task::JoinHandle<()>,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Starts and listens.
+    pub async fn start(config: Config, stop: CancellationToken) -> Result<Server, Error> {
+        let address = config.listen;
+        // First, so that a second server on the same address does not get as far as the data.
+        let listener = TcpListener::bind(address)
+            .await
+            .map_err(|source| Error::Listen { address, source })?;
+        let address = listener
+            .local_addr()
+            .map_err(|source| Error::Listen { address, source })?;
+        let node = Node::start(node_options(&config)).await?;
+        if let Some(name) = &config.default_database
+            && !node.databases.exists(name.as_str())
+        {
+            node.create(name.as_str(), crate::entry::Limits::default(), None)
+                .await?;
+        }
+        let router = router(&node, &config, address, &stop)?;
+        let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
+            // Small replies must not wait for more to send.
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "TCP_NODELAY");
+            }
+        });
+        let serve = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
+        let serving = tokio::spawn(async move {
+            if let Err(error) = serve.await {
+                tracing::error!(%error, "the HTTP server ended");
+            }
+        });
+        Ok(Server {
+            node,
+            config,
+            address,
+            stop,
+            serving,
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The node behind it.
+    pub fn node(&self) -> &Arc<Node> {
+        &self.node
+    }
+
+    /// Tells people where everything is and how to connect.
+    #[expect(
+        clippy::print_stdout,
+        reason = "what a person who starts the server needs to see"
+    )]
+    fn announce(&self) {
+        let url = self.config.client_url();
+        println!("Orion {} is ready", env!("CARGO_PKG_VERSION"));
+        println!("  endpoint      {url}");
+        println!("  data          {}", self.config.data_dir.display());
+        println!("  object store  {}", self.config.object_store.url);
+        println!("  group         {} (this node leads)", self.config.group);
+        if let Some(name) = &self.config.default_database {
+            println!("  database      {name}: {url}/{name}/");
+        }
+        println!("Connect:");
+        println!("  orion cli {url}");
+        println!("  createClient({{ url: \"{url}/<database>/\" }})   // @libsql/client");
+        println!(
+            "  curl {url}/v2/pipeline -d '{{\"requests\":[{{\"type\":\"execute\",\"stmt\":{{\"sql\":\"SELECT 1\"}}}},{{\"type\":\"close\"}}]}}'"
+        );
+    }
+
+    /// Stops in order.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        if tokio::time::timeout(DRAIN, self.serving).await.is_err() {
+            tracing::warn!("some requests did not end in time");
+        }
+        self.node.stop().await;
+    }
+}
+
+fn node_options(config: &Config) -> node::Options {
+    let mut options = node::Options::new(
+        config.data_dir.clone(),
+        config.group.clone(),
+        config.object_store.clone(),
+    );
+    options.database = config.database_options();
+    options.page_cache_bytes = config.page_cache_bytes;
+    options.drop_retention = config.materialize.dropped_retention;
+    options.overlay_node_bytes = config.materialize.node_overlay_bytes;
+    options.flush_age = config.materialize.age;
+    options
+}
+
+fn router(
+    node: &Arc<Node>,
+    config: &Config,
+    address: SocketAddr,
+    stop: &CancellationToken,
+) -> Result<axum::Router, Error> {
+    let key_path = config.data_dir.join("signing-key");
+    let key = key::load_or_make(&key_path).map_err(|source| Error::Key {
+        path: key_path,
+        source,
+    })?;
+    let service = Service::new(key, StreamLimits::default());
+    let ready = Arc::clone(node);
+    let shared = Arc::new(Http::<Arc<Databases>> {
+        databases: Arc::clone(&node.databases),
+        service,
+        auth: Auth::Disabled,
+        readiness: Arc::new(move || match ready.is_ready() {
+            true => Ok(()),
+            false => Err("this node does not serve its group now".to_owned()),
+        }),
+        settings: HttpSettings {
+            node: node.id().to_string(),
+            default_database: config.default_database.as_ref().map(ToString::to_string),
+            ..HttpSettings::default()
+        },
+    });
+    let (expiring, stopped) = (Arc::clone(&shared), stop.clone());
+    tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(Duration::from_secs(5));
+        while stopped.run_until_cancelled(ticks.tick()).await.is_some() {
+            expiring.service.expire(Instant::now());
+        }
+    });
+    let url = match config.public_url {
+        Some(_) => config.client_url(),
+        None => format!("http://{address}"),
+    };
+    let admin = http::admin::router(Arc::new(admin::NodeAdmin::new(Arc::clone(node), url)));
+    let metrics = metrics::router(Arc::clone(node), Arc::clone(&shared));
+    let others = shared.guard_admin(admin).merge(metrics);
+    Ok(http::router(shared, others))
+}
