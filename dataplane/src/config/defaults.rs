@@ -52,7 +52,7 @@ pub(super) fn materialize() -> Materialize {
     Materialize {
         flush_bytes: options.flush_bytes,
         age: options.flush_age,
-        database_overlay_bytes: options.overlay_database_bytes,
+        database_overlay_bytes: options.database.overlay_bytes,
         node_overlay_bytes: options.overlay_node_bytes,
         dropped_retention: options.drop_retention,
     }

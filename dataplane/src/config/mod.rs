@@ -153,7 +153,7 @@ impl Config {
         let mut options = crate::node::Options::new(data_dir, self.group.clone(), store);
         options.page_cache_bytes = self.page_cache_bytes;
         options.drop_retention = self.materialize.dropped_retention;
-        options.overlay_database_bytes = self.materialize.database_overlay_bytes;
+        options.database = self.database_options();
         options.overlay_node_bytes = self.materialize.node_overlay_bytes;
         options.flush_bytes = self.materialize.flush_bytes;
         options.flush_age = self.materialize.age;
@@ -161,7 +161,7 @@ impl Config {
     }
 
     /// How databases are run, with temporary files below the data directory.
-    pub fn database_options(&self) -> crate::database::Options {
+    fn database_options(&self) -> crate::database::Options {
         let mut options = crate::database::Options::new(self.data_dir.join("temp"));
         options.database_bytes = self.limits.size_bytes;
         options.sql.transaction_bytes = self.limits.transaction_bytes;

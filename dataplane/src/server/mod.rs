@@ -99,7 +99,7 @@ impl Server {
         let address = listener
             .local_addr()
             .map_err(|source| Error::Listen { address, source })?;
-        let node = Node::start(node_options(&config)).await?;
+        let node = Node::start(config.node_options()).await?;
         if let Some(name) = &config.default_database
             && !node.databases.exists(name.as_str())
         {
@@ -169,20 +169,6 @@ impl Server {
         }
         self.node.stop().await;
     }
-}
-
-fn node_options(config: &Config) -> node::Options {
-    let mut options = node::Options::new(
-        config.data_dir.clone(),
-        config.group.clone(),
-        config.object_store.clone(),
-    );
-    options.database = config.database_options();
-    options.page_cache_bytes = config.page_cache_bytes;
-    options.drop_retention = config.materialize.dropped_retention;
-    options.overlay_node_bytes = config.materialize.node_overlay_bytes;
-    options.flush_age = config.materialize.age;
-    options
 }
 
 fn router(
