@@ -2,5 +2,6 @@
 
 mod bad_input;
 mod fixture;
+mod on_a_node;
 mod pipelines;
 mod replies;

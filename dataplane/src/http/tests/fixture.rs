@@ -24,15 +24,21 @@ impl Databases for Named {
     }
 }
 
-/// Serves until it is dropped.
-pub(super) struct Server {
-    address: SocketAddr,
-    task: JoinHandle<std::io::Result<()>>,
-    pub(super) app: Fake,
-    pub(super) http: Arc<Http<Named>>,
+impl Named {
+    /// The database "app".
+    pub(super) fn app(&self) -> &Fake {
+        &self.0[0].1
+    }
 }
 
-impl Drop for Server {
+/// Serves until it is dropped.
+pub(super) struct Server<D: Databases = Named> {
+    address: SocketAddr,
+    task: JoinHandle<std::io::Result<()>>,
+    pub(super) http: Arc<Http<D>>,
+}
+
+impl<D: Databases> Drop for Server<D> {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -57,12 +63,13 @@ impl Reply {
 
 /// Databases "app", "other" and the default, "main".
 pub(super) async fn serve(settings: HttpSettings, auth: Auth) -> Server {
-    let app = Fake::new();
-    let databases = Named(vec![
-        ("app", app.clone()),
-        ("other", Fake::new()),
-        ("main", Fake::new()),
-    ]);
+    let names = ["app", "other", "main"];
+    let databases = Named(names.map(|name| (name, Fake::new())).to_vec());
+    serve_these(databases, settings, auth).await
+}
+
+/// These databases.
+pub(super) async fn serve_these<D: Databases>(databases: D, settings: HttpSettings, auth: Auth) -> Server<D> {
     let http = Arc::new(Http {
         databases,
         service: Service::new(NodeKey::random(), StreamLimits::default()),
@@ -76,7 +83,6 @@ pub(super) async fn serve(settings: HttpSettings, auth: Auth) -> Server {
     Server {
         address,
         task: tokio::spawn(async move { axum::serve(listener, routes).await }),
-        app,
         http,
     }
 }
@@ -90,7 +96,7 @@ pub(super) async fn plain() -> Server {
     serve(settings, Auth::Disabled).await
 }
 
-impl Server {
+impl<D: Databases> Server<D> {
     pub(super) async fn send(
         &self,
         method: &str,

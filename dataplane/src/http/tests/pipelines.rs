@@ -15,7 +15,7 @@ async fn a_closed_pipeline_has_no_stream() {
     assert_eq!(value(&reply, 2), json!({"type": "integer", "value": "7"}));
     assert_eq!(reply.json()["results"][3]["response"]["type"], "close");
     assert_eq!(server.http.service.stream_count(), 0);
-    assert_eq!(server.app.counts().1, 0);
+    assert_eq!(server.http.databases.app().counts().1, 0);
 }
 
 #[tokio::test]
@@ -27,7 +27,7 @@ async fn reads_on_an_open_stream_take_no_connection() {
     assert_ne!(baton(&first), baton(&second));
     assert_eq!(server.http.service.stream_count(), 1);
     assert_eq!(server.http.service.connected_count(), 0);
-    assert_eq!(server.app.counts().1, 0);
+    assert_eq!(server.http.databases.app().counts().1, 0);
 }
 
 #[tokio::test]
@@ -163,7 +163,8 @@ async fn errors_of_the_database_become_replies() {
         (Code::Overloaded, 503),
         (Code::Quota, 429),
     ] {
-        server.app.fail_next(database::Error::new(code, "as asked"));
+        let error = database::Error::new(code, "as asked");
+        server.http.databases.app().fail_next(error);
         let reply = server.pipeline(&closed(&["SELECT 1"])).await;
         assert_eq!((reply.status, reply.code().as_str()), (status, code.as_str()));
         assert_eq!(reply.json()["message"], "as asked");
