@@ -12,14 +12,14 @@ use super::key::NodeKey;
 use super::plan::Plan;
 use super::request_hash::request_hash;
 use super::seats::{Full, Seat, Seats};
-use super::streams::{Kept, Lease, StreamError, StreamLimits, Streams};
+use super::streams::{Kept, Lease, Rest, StreamError, StreamLimits, Streams};
 use super::target::{StreamTarget, Target};
 use super::texts::Texts;
 use super::unit::{Placement, Unit};
 use crate::database::{Error, IdempotencyKey, Position, Recorded, RequestOptions, WorkResult};
 use bytes::Bytes;
-use orion_api::Code;
 use orion_api::hrana::{self, Batch, Outcome, PipelineRequest};
+use orion_api::{Code, DatabaseId};
 use std::time::{Duration, Instant};
 
 /// Runs pipelines; one for a node.
@@ -64,9 +64,13 @@ struct Connected<S> {
     _seat: Seat,
 }
 
-impl<S: Send> Kept for Stream<S> {
-    fn is_connected(&self) -> bool {
-        self.connection.is_some()
+impl<S: StreamTarget> Kept for Stream<S> {
+    fn rest(&self) -> Rest {
+        match &self.connection {
+            None => Rest::Unconnected,
+            Some(connected) if connected.stream.is_autocommit() => Rest::Connected,
+            Some(_) => Rest::Transaction,
+        }
     }
 }
 
@@ -96,7 +100,7 @@ impl<T: Target> Service<T> {
 
     /// Open streams, with and without a connection.
     pub fn stream_count(&self) -> usize {
-        self.streams.len()
+        self.streams.count()
     }
 
     /// Streams that hold a connection.
@@ -177,6 +181,14 @@ impl<T: Target> Service<T> {
         })
     }
 
+    /// A seat for a connection, if need be that of a stream which rests.
+    fn seat(&self, database: DatabaseId) -> Result<Seat, Full> {
+        match self.seats.take(database) {
+            Err(_) if self.streams.make_room(database) => self.seats.take(database),
+            taken => taken,
+        }
+    }
+
     /// Runs a unit on the stream's connection, or on shared ones until it needs one of its own.
     async fn place(
         &self,
@@ -191,7 +203,7 @@ impl<T: Target> Service<T> {
                 return Ok(finished);
             }
             unit = finished.work;
-            let seat = self.seats.take(database.id())?;
+            let seat = self.seat(database.id())?;
             stream.connection = Some(Connected {
                 stream: database.open_stream().await?,
                 _seat: seat,

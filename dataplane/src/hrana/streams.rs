@@ -4,9 +4,10 @@
 //! lends it out, [`Lease::give_back`] makes the next baton. A lease that is dropped (the client went away,
 //! the request failed) ends the stream: nobody has a baton for it any more.
 //!
-//! Streams that hold a connection are limited by [`Seats`](super::Seats): past the limit a new one is
-//! refused. A stream that holds none is a number and costs about two hundred bytes: past their limit the
-//! one that was idle for longest goes.
+//! Streams that hold a connection are limited by `seats`: past the limit the one of its database that rested
+//! outside of a transaction for longest makes room ([`Streams::make_room`]), because clients that never close
+//! would lock everybody out; where there is none, a new one is refused. A stream that holds no connection is a
+//! number and costs about two hundred bytes: past their limit the one that was idle for longest goes.
 //!
 //! INVARIANT: a stale, replayed or forged baton changes nothing.
 //! Time comes in from outside. Streams that were idle for too long are found by `take` and by
@@ -22,8 +23,19 @@ use std::time::{Duration, Instant};
 
 /// What a stream keeps between two requests.
 pub trait Kept: Send {
-    /// Whether a connection is part of it.
-    fn is_connected(&self) -> bool;
+    /// How it rests.
+    fn rest(&self) -> Rest;
+}
+
+/// How a stream rests between two requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// Without a connection.
+    Unconnected,
+    /// With a connection, outside of a transaction.
+    Connected,
+    /// Within a transaction.
+    Transaction,
 }
 
 /// How many streams, and for how long.
@@ -37,6 +49,9 @@ pub struct StreamLimits {
     pub unconnected_per_node: usize,
     /// Idle time after which a stream goes.
     pub idle: Duration,
+    /// The same of one within a transaction. The database has rolled it back long before; this is how long
+    /// its client can still learn why.
+    pub idle_transaction: Duration,
 }
 
 impl Default for StreamLimits {
@@ -49,7 +64,18 @@ impl Default for StreamLimits {
             unconnected_per_node: 65536,
             // ORMs keep a stream while their user thinks; 10 s, as others have it, breaks them.
             idle: Duration::from_secs(300),
+            idle_transaction: Duration::from_secs(60),
         }
+    }
+}
+
+impl StreamLimits {
+    fn is_over<S>(&self, idle: &Idle<S>, now: Instant) -> bool {
+        let most = match idle.rest {
+            Rest::Unconnected | Rest::Connected => self.idle,
+            Rest::Transaction => self.idle_transaction,
+        };
+        now.saturating_duration_since(idle.since) > most
     }
 }
 
@@ -89,6 +115,8 @@ struct Table<S> {
     streams: HashMap<u64, Entry<S>>,
     /// Idle streams without a connection, the longest idle first.
     unconnected: BTreeMap<u64, u64>,
+    /// Idle streams with a connection but no transaction, by database, the longest idle first.
+    connected: BTreeMap<(DatabaseId, u64), u64>,
     ticks: u64,
 }
 
@@ -102,8 +130,9 @@ struct Entry<S> {
 struct Idle<S> {
     state: S,
     since: Instant,
-    /// Its place in `unconnected`.
-    tick: Option<u64>,
+    rest: Rest,
+    /// Its place in `unconnected` or `connected`.
+    place: (DatabaseId, u64),
 }
 
 impl<S: Kept> Streams<S> {
@@ -114,6 +143,7 @@ impl<S: Kept> Streams<S> {
             next: rand::random::<u64>() >> 1,
             streams: HashMap::new(),
             unconnected: BTreeMap::new(),
+            connected: BTreeMap::new(),
             ticks: 0,
         };
         Streams {
@@ -149,7 +179,7 @@ impl<S: Kept> Streams<S> {
         let idle = self.table.lock().take(baton)?;
         // From here on a dropped lease ends the stream.
         let lease = self.lease(baton.stream, database);
-        if now.saturating_duration_since(idle.since) > self.limits.idle {
+        if self.limits.is_over(&idle, now) {
             return Err(StreamError::Expired);
         }
         Ok((lease, idle.state))
@@ -158,8 +188,8 @@ impl<S: Kept> Streams<S> {
     /// Ends the streams that were idle for too long; answers how many.
     pub fn expire(&self, now: Instant) -> usize {
         let over = |entry: &Entry<S>| {
-            let since = entry.idle.as_ref().map(|idle| idle.since);
-            since.is_some_and(|since| now.saturating_duration_since(since) > self.limits.idle)
+            let idle = entry.idle.as_ref();
+            idle.is_some_and(|idle| self.limits.is_over(idle, now))
         };
         let mut table = self.table.lock();
         let expired: Vec<u64> = table
@@ -174,14 +204,20 @@ impl<S: Kept> Streams<S> {
         ended.len()
     }
 
-    /// Streams that are open, lent out or idle.
-    pub fn len(&self) -> usize {
-        self.table.lock().streams.len()
+    /// Ends the stream of this database that rests with its connection for longest; whether there was one.
+    pub fn make_room(&self, database: DatabaseId) -> bool {
+        let mut table = self.table.lock();
+        let of_database = (database, 0)..=(database, u64::MAX);
+        let longest = table.connected.range(of_database).next();
+        let stream = longest.map(|(_, stream)| *stream);
+        let ended = stream.and_then(|stream| table.end(stream));
+        drop(table);
+        ended.is_some()
     }
 
-    /// Whether no stream is open.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    /// Streams that are open, lent out or idle.
+    pub fn count(&self) -> usize {
+        self.table.lock().streams.len()
     }
 
     fn lease(&self, stream: u64, database: DatabaseId) -> Lease<S> {
@@ -204,31 +240,37 @@ impl<S: Kept> Table<S> {
         }
         let idle = entry.idle.take().ok_or(StreamError::Replayed)?;
         entry.sequence += 1;
-        if let Some(tick) = idle.tick {
-            self.unconnected.remove(&tick);
-        }
+        self.forget_place(idle.place);
         Ok(idle)
     }
 
-    fn give_back(&mut self, stream: u64, state: S, now: Instant) -> Option<u64> {
-        let tick = (!state.is_connected()).then(|| {
-            self.ticks += 1;
-            self.unconnected.insert(self.ticks, stream);
-            self.ticks
-        });
+    fn give_back(&mut self, stream: u64, database: DatabaseId, state: S, now: Instant) -> Option<u64> {
+        self.ticks += 1;
+        let (rest, place) = (state.rest(), (database, self.ticks));
+        match rest {
+            Rest::Unconnected => self.unconnected.insert(self.ticks, stream),
+            Rest::Connected => self.connected.insert(place, stream),
+            Rest::Transaction => None,
+        };
         let entry = self.streams.get_mut(&stream)?;
         entry.idle = Some(Idle {
             state,
             since: now,
-            tick,
+            rest,
+            place,
         });
         Some(entry.sequence)
     }
 
+    fn forget_place(&mut self, place: (DatabaseId, u64)) {
+        self.unconnected.remove(&place.1);
+        self.connected.remove(&place);
+    }
+
     fn end(&mut self, stream: u64) -> Option<Entry<S>> {
         let entry = self.streams.remove(&stream)?;
-        if let Some(tick) = entry.idle.as_ref().and_then(|idle| idle.tick) {
-            self.unconnected.remove(&tick);
+        if let Some(idle) = &entry.idle {
+            self.forget_place(idle.place);
         }
         Some(entry)
     }
@@ -248,7 +290,9 @@ impl<S: Kept> Lease<S> {
     /// Puts the stream back and answers the baton for its next request.
     pub fn give_back(mut self, state: S, now: Instant) -> String {
         let mut table = self.table.lock();
-        let sequence = table.give_back(self.stream, state, now).unwrap_or_default();
+        let sequence = table
+            .give_back(self.stream, self.database, state, now)
+            .unwrap_or_default();
         let evicted = (table.unconnected.len() > self.unconnected_max)
             .then(|| table.unconnected.pop_first())
             .flatten()
@@ -278,10 +322,10 @@ impl<S: Kept> Drop for Lease<S> {
 mod tests {
     use super::*;
 
-    struct State(bool);
+    struct State(Rest);
 
     impl Kept for State {
-        fn is_connected(&self) -> bool {
+        fn rest(&self) -> Rest {
             self.0
         }
     }
@@ -300,7 +344,7 @@ mod tests {
     #[test]
     fn each_baton_works_once() {
         let (streams, database, now) = (streams(9), DatabaseId::random(), Instant::now());
-        let first = streams.open(database).give_back(State(true), now);
+        let first = streams.open(database).give_back(State(Rest::Connected), now);
         let (lease, state) = streams.take(&first, database, now).expect("new");
         let second = lease.give_back(state, now);
         assert_ne!(first, second);
@@ -315,7 +359,7 @@ mod tests {
     #[test]
     fn a_baton_is_refused_while_its_request_runs() {
         let (streams, database, now) = (streams(9), DatabaseId::random(), Instant::now());
-        let first = streams.open(database).give_back(State(true), now);
+        let first = streams.open(database).give_back(State(Rest::Connected), now);
         let running = streams.take(&first, database, now).expect("new");
         let again = streams.take(&first, database, now).err();
         assert_eq!(again, Some(StreamError::Replayed));
@@ -328,12 +372,12 @@ mod tests {
     fn batons_of_another_node_or_database_are_refused() {
         let (streams, database, now) = (streams(9), DatabaseId::random(), Instant::now());
         let other = Streams::<State>::new(NodeKey::from_bytes([2; 32]), StreamLimits::default());
-        let baton = other.open(database).give_back(State(true), now);
+        let baton = other.open(database).give_back(State(Rest::Connected), now);
         assert_eq!(
             streams.take(&baton, database, now).err(),
             Some(StreamError::Forged)
         );
-        let baton = streams.open(database).give_back(State(true), now);
+        let baton = streams.open(database).give_back(State(Rest::Connected), now);
         let elsewhere = streams.take(&baton, DatabaseId::random(), now).err();
         assert_eq!(elsewhere, Some(StreamError::Forged));
         assert!(streams.take(&baton, database, now).is_ok());
@@ -342,8 +386,8 @@ mod tests {
     #[test]
     fn an_idle_stream_expires() {
         let (streams, database, now) = (streams(9), DatabaseId::random(), Instant::now());
-        let one = streams.open(database).give_back(State(true), now);
-        let two = streams.open(database).give_back(State(false), now);
+        let one = streams.open(database).give_back(State(Rest::Connected), now);
+        let two = streams.open(database).give_back(State(Rest::Unconnected), now);
         let late = now + IDLE + Duration::from_millis(1);
         assert_eq!(
             streams.take(&one, database, late).err(),
@@ -351,7 +395,7 @@ mod tests {
         );
         assert_eq!(streams.expire(now + IDLE), 0);
         assert_eq!(streams.expire(late), 1);
-        assert!(streams.is_empty());
+        assert!(streams.count() == 0);
         assert_eq!(
             streams.take(&two, database, now).err(),
             Some(StreamError::Expired)
@@ -361,21 +405,21 @@ mod tests {
     #[test]
     fn a_dropped_lease_ends_the_stream() {
         let (streams, database, now) = (streams(9), DatabaseId::random(), Instant::now());
-        let baton = streams.open(database).give_back(State(true), now);
+        let baton = streams.open(database).give_back(State(Rest::Connected), now);
         drop(streams.take(&baton, database, now));
         assert_eq!(
             streams.take(&baton, database, now).err(),
             Some(StreamError::Expired)
         );
-        assert!(streams.is_empty());
+        assert!(streams.count() == 0);
     }
 
     #[test]
     fn the_longest_idle_stream_without_connection_makes_room() {
         let (streams, database, now) = (streams(2), DatabaseId::random(), Instant::now());
-        let connected = streams.open(database).give_back(State(true), now);
+        let connected = streams.open(database).give_back(State(Rest::Connected), now);
         let batons: Vec<_> = (0..3)
-            .map(|_| streams.open(database).give_back(State(false), now))
+            .map(|_| streams.open(database).give_back(State(Rest::Unconnected), now))
             .collect();
         assert_eq!(
             streams.take(&batons[0], database, now).err(),
@@ -384,5 +428,37 @@ mod tests {
         assert!(streams.take(&batons[1], database, now).is_ok());
         assert!(streams.take(&batons[2], database, now).is_ok());
         assert!(streams.take(&connected, database, now).is_ok());
+    }
+
+    #[test]
+    fn a_transaction_expires_earlier() {
+        let (streams, database, now) = (streams(9), DatabaseId::random(), Instant::now());
+        streams.open(database).give_back(State(Rest::Transaction), now);
+        let limits = StreamLimits::default();
+        assert_eq!(streams.expire(now + limits.idle_transaction), 0);
+        let late = now + limits.idle_transaction + Duration::from_millis(1);
+        assert_eq!(streams.expire(late), 1);
+    }
+
+    #[test]
+    fn only_a_resting_connection_of_the_same_database_makes_room() {
+        let (streams, database, now) = (streams(9), DatabaseId::random(), Instant::now());
+        let other = DatabaseId::random();
+        for rest in [Rest::Unconnected, Rest::Transaction] {
+            streams.open(database).give_back(State(rest), now);
+        }
+        streams.open(other).give_back(State(Rest::Connected), now);
+        assert!(!streams.make_room(database));
+        let oldest = streams.open(database).give_back(State(Rest::Connected), now);
+        let newer = streams.open(database).give_back(State(Rest::Connected), now);
+        assert!(streams.make_room(database));
+        assert_eq!(
+            streams.take(&oldest, database, now).err(),
+            Some(StreamError::Expired)
+        );
+        let lent = streams.take(&newer, database, now).expect("still there");
+        assert!(!streams.make_room(database), "a lent stream is not at rest");
+        drop(lent);
+        assert!(streams.make_room(other));
     }
 }

@@ -68,11 +68,19 @@ pub(super) async fn serve(settings: HttpSettings, auth: Auth) -> Server {
     serve_these(databases, settings, auth).await
 }
 
+/// The default limits, with four connections for each database.
+fn limits() -> StreamLimits {
+    StreamLimits {
+        connected_per_database: 4,
+        ..StreamLimits::default()
+    }
+}
+
 /// These databases.
 pub(super) async fn serve_these<D: Databases>(databases: D, settings: HttpSettings, auth: Auth) -> Server<D> {
     let http = Arc::new(Http {
         databases,
-        service: Service::new(NodeKey::random(), StreamLimits::default()),
+        service: Service::new(NodeKey::random(), limits()),
         auth,
         readiness: Arc::new(|| Err("no leader yet".to_owned())),
         settings,

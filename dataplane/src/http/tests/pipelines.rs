@@ -190,3 +190,31 @@ async fn session_tokens_come_back_with_replies() {
         (400, "INVALID_REQUEST")
     );
 }
+
+#[tokio::test]
+async fn clients_that_never_close_lock_nobody_out() {
+    let server = plain().await;
+    server.pipeline(&closed(&["CREATE TABLE t(a)"])).await;
+    for _ in 0..10 {
+        let reply = server.pipeline(&open(None, &["INSERT INTO t VALUES (1)"])).await;
+        assert_eq!(reply.status, 200, "{}", reply.body);
+    }
+    assert_eq!(server.http.service.connected_count(), 4);
+    let after = server.pipeline(&closed(&["SELECT count(*) FROM t"])).await;
+    assert_eq!(value(&after, 0)["value"], "10");
+}
+
+#[tokio::test]
+async fn open_transactions_keep_their_connections() {
+    let server = plain().await;
+    let mut batons = Vec::new();
+    for _ in 0..4 {
+        batons.push(baton(&server.pipeline(&open(None, &["BEGIN"])).await));
+    }
+    let fifth = server.pipeline(&open(None, &["BEGIN"])).await;
+    assert_eq!((fifth.status, fifth.code().as_str()), (429, "ORION_QUOTA"));
+    let reply = server.pipeline(&open(Some(&batons[0]), &["COMMIT"])).await;
+    assert_eq!(reply.json()["results"][0]["type"], "ok");
+    let fifth = server.pipeline(&open(None, &["BEGIN"])).await;
+    assert_eq!(fifth.status, 200);
+}
