@@ -18,6 +18,7 @@ mod error;
 mod options;
 mod policy;
 mod result;
+mod statement;
 #[cfg(test)]
 mod tests;
 

@@ -88,8 +88,7 @@ impl Memory {
 
     /// Everything that is pending becomes durable.
     pub(crate) fn publish(&self) {
-        let mut state = self.state.lock();
-        state.durable = state.versions.len() - 1;
+        self.state.lock().publish();
     }
 
     /// Everything that is pending is gone.
@@ -154,6 +153,12 @@ impl Memory {
 }
 
 impl State {
+    /// The newest version is durable; older ones live as long as a reader has them.
+    fn publish(&mut self) {
+        self.versions.drain(..self.versions.len() - 1);
+        self.durable = 0;
+    }
+
     fn newest(&self) -> Arc<Version> {
         Arc::clone(&self.versions[self.versions.len() - 1])
     }
@@ -243,7 +248,7 @@ impl Backend for MemoryBackend {
         state.versions.push(Arc::clone(&version));
         state.batches.push(batch);
         if !state.keep_pending {
-            state.durable = state.versions.len() - 1;
+            state.publish();
         }
         Ok(version)
     }
