@@ -7,6 +7,8 @@ pub mod cli;
 pub mod config;
 pub mod database;
 pub mod entry;
+#[cfg(feature = "failpoints")]
+pub(crate) mod failpoints;
 pub(crate) mod group;
 pub mod hrana;
 pub mod http;

@@ -33,6 +33,8 @@ pub(super) fn run(options: Options) -> anyhow::Result<()> {
 
 fn serve(config: Config) -> anyhow::Result<()> {
     init_log(&config.log)?;
+    #[cfg(feature = "failpoints")]
+    crate::failpoints::arm()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("orion-io")

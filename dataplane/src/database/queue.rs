@@ -76,10 +76,10 @@ struct Writer {
 }
 
 /// The writer's turn, held by a stream; given back when dropped.
+///
+/// INVARIANT: while it is taken nothing is discarded.
 pub(super) struct Turn {
     queue: Arc<Queue>,
-    /// Discards before it was granted: what was cached before them is void.
-    pub(super) generation: u64,
 }
 
 impl Drop for Turn {
@@ -170,8 +170,7 @@ impl Queue {
         let head = &mut state.head;
         if head.failed.is_some() && head.fresh.is_none() {
             // It may have seen what will never be.
-            let message = "an earlier commit was not applied; nothing of this was";
-            answer(Err(Error::new(Code::NotLeader, message)));
+            answer(Err(not_applied()));
         } else if head.fresh.is_some() {
             head.fresh_answers.push(answer);
         } else if let Some(waiting) = head.flights.iter_mut().rev().find(|waiting| !waiting.landed) {
@@ -300,12 +299,9 @@ impl Queue {
             }
             match job {
                 None => {}
-                Some((Job::Turn(grant), generation)) => {
+                Some((Job::Turn(grant), _)) => {
                     // If the stream does not wait any more, the turn comes back and is dropped here.
-                    drop(grant.send(Turn {
-                        queue: Arc::clone(&self),
-                        generation,
-                    }));
+                    drop(grant.send(Turn { queue: Arc::clone(&self) }));
                 }
                 Some((Job::Request { request, key }, generation)) => {
                     self.run(request, key, generation);
@@ -448,11 +444,7 @@ impl Queue {
         if state.head.failed.is_some() {
             let in_the_air = state.head.flights.iter().any(|waiting| !waiting.landed);
             if !in_the_air && !state.turn_is_taken {
-                let why = Error::new(
-                    Code::NotLeader,
-                    "an earlier commit was not applied; nothing of this was",
-                );
-                state.head.fresh_answers.send(&Err(why));
+                state.head.fresh_answers.send(&Err(not_applied()));
                 state.head.discard(published);
                 state.first_fresh = None;
             }
@@ -614,6 +606,8 @@ impl Queue {
             let answers = std::mem::take(&mut waiting.answers);
             if let Err(error) = &result {
                 head.failed.get_or_insert_with(|| error.clone());
+                // Steps that are in no entry are certainly not applied, and never will be.
+                head.fresh_answers.send(&Err(not_applied()));
             }
             answers
         };
@@ -629,6 +623,10 @@ impl Queue {
             version,
         }
     }
+}
+
+fn not_applied() -> Error {
+    Error::new(Code::NotLeader, "an earlier commit was not applied; nothing of this was")
 }
 
 /// What an outcome means for those who wait.

@@ -142,7 +142,7 @@ impl Stream {
         let submitted = self.database.threads.submit(&self.database.stream_lane, move || {
             let session = session.map_or_else(|| Session::open(&database), Ok);
             let result = session.and_then(|mut session| {
-                session.prepare()?;
+                session.prepare(database.queue.generation())?;
                 let progress = work.resume(&mut session.connection);
                 session.connection.take_wants_turn();
                 Ok((session, work, progress))
@@ -287,14 +287,13 @@ impl Session {
         self.turn = Some(turn);
     }
 
-    /// Nothing that was discarded may be in the cache of a connection that reads the head.
-    fn prepare(&mut self) -> Result<(), Error> {
-        let Some(turn) = &self.turn else { return Ok(()) };
-        if turn.generation != self.generation && self.connection.is_autocommit() {
-            self.connection
-                .forget_cached_pages()
-                .map_err(|error| Error::sql(&error))?;
-            self.generation = turn.generation;
+    /// Nothing that was discarded may be in the cache: a later commit can carry the same change counter, and
+    /// SQLite would take what it has cached for the newest. While a turn is held nothing is discarded, so
+    /// inside a transaction that saw pending pages the generation does not change.
+    fn prepare(&mut self, generation: u64) -> Result<(), Error> {
+        if generation != self.generation && self.connection.is_autocommit() {
+            self.connection.forget_cached_pages().map_err(|error| Error::sql(&error))?;
+            self.generation = generation;
         }
         Ok(())
     }

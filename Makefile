@@ -1,0 +1,28 @@
+# `make run` and `make test` are all that a new machine with Rust and a C compiler needs.
+# `make check` is what CI runs and never writes; `make fix` writes.
+
+CARGO ?= cargo
+DATA ?= orion-data
+
+.PHONY: run test check fix lint bench clean-data
+
+run: ## Build and start a server; data in $(DATA)
+	$(CARGO) run --release --bin orion -- server --data-dir $(DATA)
+
+test: ## All tests; installs what they need from the package registries
+	$(CARGO) test --workspace --features orion/failpoints
+	tests/clients/run
+
+check: lint test ## What CI runs
+
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --features orion/failpoints -- -D warnings
+
+fix: ## Format, and mend what clippy can
+	$(CARGO) fmt --all
+	$(CARGO) clippy --workspace --all-targets --features orion/failpoints --fix --allow-dirty --allow-staged
+
+bench: ## The table of docs/benchmarks.md, measured anew
+	$(CARGO) build --release --bin orion
+	target/release/orion bench suite

@@ -1,0 +1,98 @@
+//! kill -9 of a real server, at every step of a write's way and at random, and what must be true afterwards.
+//!
+//! The oracle is on the client's side: it knows which inserts were acknowledged, which ended without a known
+//! outcome, and which were never sent. After each death the server is started again on the same directory:
+//!
+//! - every acknowledged insert is there;
+//! - an insert of unknown outcome is there as a whole or not at all;
+//! - nothing else is there;
+//! - `integrity_check` says ok;
+//! - a retry under an idempotency key was applied exactly once.
+
+mod oracle;
+mod server;
+
+use oracle::Oracle;
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+use server::Server;
+use std::time::Duration;
+
+/// Failpoints on the way of a commit.
+const COMMIT_POINTS: &[&str] = &[
+    "queue::commit",
+    "queue::propose",
+    "group::propose",
+    "log::before_write",
+    "log::before_sync",
+    "log::after_sync",
+    "machine::commit",
+    "queue::answer",
+];
+
+/// Failpoints on the way into the object store and of local snapshots.
+const BACKGROUND_POINTS: &[&str] = &[
+    "materialize::after_open",
+    "materialize::before_checkpoint",
+    "materialize::before_propose",
+    "machine::materialized",
+    "snapshot::before_write",
+    "snapshot::before_rename",
+    "snapshot::after_rename",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn acknowledged_commits_survive_a_kill_at_every_step_of_a_commit() {
+    for point in COMMIT_POINTS {
+        for n in [40, 41] {
+            dies_at(point, n).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn acknowledged_commits_survive_a_kill_at_every_step_of_materialization_and_snapshots() {
+    for point in BACKGROUND_POINTS {
+        dies_at(point, 2).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn acknowledged_commits_survive_kills_at_random() {
+    let seed: u64 = std::env::var("ORION_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(20_261_121);
+    let rounds: usize = std::env::var("ORION_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(6);
+    println!("ORION_SEED={seed} ORION_ROUNDS={rounds}");
+    let mut random = SmallRng::seed_from_u64(seed);
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut oracle = Oracle::default();
+    for _ in 0..rounds {
+        let mut server = Server::start(dir.path(), None).await;
+        oracle.check(&server).await;
+        let life = Duration::from_millis(random.random_range(50..1500));
+        tokio::select! {
+            () = oracle.write(&server, 8) => panic!("the writers end only when the server does"),
+            () = tokio::time::sleep(life) => {}
+        }
+        server.kill();
+        oracle.settle();
+    }
+    let server = Server::start(dir.path(), None).await;
+    oracle.check(&server).await;
+    assert!(oracle.acknowledged() > 0, "nothing was written at all");
+}
+
+/// A server that dies at `point`, and the check of the one after it.
+async fn dies_at(point: &str, n: u64) {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut oracle = Oracle::default();
+    // The tables first, in a life without orders.
+    let mut first = Server::start(dir.path(), None).await;
+    oracle.check(&first).await;
+    first.kill();
+    let order = format!("{point}:{n}");
+    let mut server = Server::start(dir.path(), Some(&order)).await;
+    oracle.write_until_death(&mut server, 8).await;
+    let server = Server::start(dir.path(), None).await;
+    oracle.check(&server).await;
+    println!("{order}: {} acknowledged, {} unknown", oracle.acknowledged(), oracle.unknown());
+}

@@ -1,0 +1,173 @@
+//! What the client knows, and what must therefore be in the database.
+//!
+//! Each writer inserts rows in transactions of two rows with the same number, so that half a transaction
+//! shows. Every third goes under an idempotency key and is retried in the next life if its outcome is unknown.
+
+use crate::server::Server;
+use orion_api::client::{Client, Error, SqlOptions};
+use orion_api::hrana::{Batch, Step, Condition, Statement};
+use orion_api::{DatabaseName, Value};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+const DATABASE: &str = "crash";
+
+/// How long writers go on at most, should an ordered death not come.
+const LIFE_MAX: Duration = Duration::from_secs(20);
+
+#[derive(Default)]
+pub struct Oracle {
+    next: AtomicU64,
+    outcomes: Mutex<Outcomes>,
+}
+
+#[derive(Default)]
+struct Outcomes {
+    acknowledged: BTreeSet<u64>,
+    unknown: BTreeSet<u64>,
+    in_flight: BTreeSet<u64>,
+    keyed: BTreeSet<u64>,
+}
+
+enum Sent {
+    Acknowledged,
+    NotDone,
+    Unknown,
+}
+
+impl Oracle {
+    pub fn acknowledged(&self) -> usize {
+        self.outcomes.lock().expect("no panic").acknowledged.len()
+    }
+
+    pub fn unknown(&self) -> usize {
+        self.outcomes.lock().expect("no panic").unknown.len()
+    }
+
+    /// What was in flight when the server died has an unknown outcome.
+    pub fn settle(&mut self) {
+        let outcomes = self.outcomes.get_mut().expect("no panic");
+        let in_flight = std::mem::take(&mut outcomes.in_flight);
+        outcomes.unknown.extend(in_flight);
+    }
+
+    /// `writers` clients that write until the future is dropped.
+    pub async fn write(&self, server: &Server, writers: usize) {
+        let writers = (0..writers).map(|_| self.writer(&server.url));
+        futures::future::join_all(writers).await;
+        std::future::pending::<()>().await;
+    }
+
+    /// Writes until the server is dead.
+    pub async fn write_until_death(&mut self, server: &mut Server, writers: usize) {
+        let deadline = tokio::time::Instant::now() + LIFE_MAX;
+        let writing = {
+            let url = server.url.clone();
+            let oracle = &*self;
+            async move { futures::future::join_all((0..writers).map(|_| oracle.writer(&url))).await }
+        };
+        tokio::select! {
+            _ = writing => {}
+            () = tokio::time::sleep_until(deadline) => panic!("the server did not die where it was told to"),
+        }
+        server.kill();
+        assert!(server.is_dead());
+        self.settle();
+    }
+
+    /// One client: ends when the server does not answer any more.
+    async fn writer(&self, url: &str) {
+        let client = Client::new(url, None).expect("a client").with_database(DATABASE);
+        loop {
+            let number = self.next.fetch_add(1, Ordering::Relaxed);
+            self.outcomes.lock().expect("no panic").in_flight.insert(number);
+            let sent = insert(&client, number).await;
+            let mut outcomes = self.outcomes.lock().expect("no panic");
+            outcomes.in_flight.remove(&number);
+            match sent {
+                Sent::Acknowledged => drop(outcomes.acknowledged.insert(number)),
+                Sent::NotDone => return,
+                Sent::Unknown => {
+                    outcomes.unknown.insert(number);
+                    if is_keyed(number) {
+                        outcomes.keyed.insert(number);
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Makes the table in the first life; retries what has a key; then compares everything.
+    pub async fn check(&mut self, server: &Server) {
+        let root = Client::new(&server.url, None).expect("a client");
+        let name: DatabaseName = DATABASE.parse().expect("a name");
+        let wish = orion_api::admin::CreateDatabase::named(name);
+        root.create_database(&wish).await.expect("the database is created, or there");
+        let client = root.with_database(DATABASE);
+        let table = "CREATE TABLE IF NOT EXISTS t (number INTEGER, half INTEGER, text TEXT, PRIMARY KEY (number, half))";
+        client.execute(Statement::new(table), &SqlOptions::default()).await.expect("the table");
+        self.retry_keyed(&client).await;
+        let outcomes = self.outcomes.get_mut().expect("no panic");
+        let rows = client.execute(Statement::new("SELECT number, count(*) FROM t GROUP BY number"), &SqlOptions::default());
+        let found: BTreeMap<u64, i64> = rows.await.expect("the rows").rows.iter().map(|row| (integer(&row[0]) as u64, integer(&row[1]))).collect();
+        for number in &outcomes.acknowledged {
+            assert!(found.contains_key(number), "acknowledged transaction {number} is lost");
+        }
+        for (number, rows) in &found {
+            assert_eq!(*rows, 2, "transaction {number} is there by half");
+            let known = outcomes.acknowledged.contains(number) || outcomes.unknown.contains(number);
+            assert!(known, "transaction {number} was certainly not applied, and is there");
+        }
+        let check = client.execute(Statement::new("PRAGMA integrity_check"), &SqlOptions::default());
+        assert_eq!(check.await.expect("the check").rows, [[Value::Text("ok".into())]]);
+    }
+
+    /// INVARIANT of idempotency: after the retry it is there, once; a second application would be a UNIQUE
+    /// violation, and a lost one an absent row.
+    async fn retry_keyed(&mut self, client: &Client) {
+        let outcomes = self.outcomes.get_mut().expect("no panic");
+        for number in std::mem::take(&mut outcomes.keyed) {
+            assert!(matches!(insert(client, number).await, Sent::Acknowledged), "the retry of {number}");
+            outcomes.unknown.remove(&number);
+            outcomes.acknowledged.insert(number);
+        }
+    }
+}
+
+fn is_keyed(number: u64) -> bool {
+    number % 3 == 0
+}
+
+fn integer(value: &Value) -> i64 {
+    match value {
+        Value::Integer(value) => *value,
+        other => panic!("{other:?} is not an integer"),
+    }
+}
+
+/// One transaction of two rows.
+async fn insert(client: &Client, number: u64) -> Sent {
+    let row = |half: i64| {
+        let statement = Statement::new("INSERT INTO t VALUES (?, ?, hex(zeroblob(100)))");
+        statement.with_args(vec![Value::Integer(number as i64), Value::Integer(half)])
+    };
+    let texts = [Statement::new("BEGIN IMMEDIATE"), row(0), row(1), Statement::new("COMMIT")];
+    let steps = texts.into_iter().enumerate().map(|(i, stmt)| Step {
+        condition: (i > 0).then(|| Condition::Ok(i as u32 - 1)),
+        stmt,
+    });
+    let key = is_keyed(number).then(|| format!("insert-{number}"));
+    let options = SqlOptions { idempotency_key: key, ..SqlOptions::default() };
+    match client.batch(Batch { steps: steps.collect() }, &options).await {
+        Ok(result) => {
+            let errors: Vec<_> = result.step_errors.iter().flatten().collect();
+            assert!(errors.is_empty(), "transaction {number}: {errors:?}");
+            Sent::Acknowledged
+        }
+        Err(Error::Connect { .. }) => Sent::NotDone,
+        Err(_) => Sent::Unknown,
+    }
+}
