@@ -43,6 +43,7 @@ pub struct Writer {
     /// Checkpoints there are: found when opening, or made since. SlateDB's own view lags behind what was made.
     checkpoints: Vec<Checkpoint>,
     spent: bool,
+    closed: bool,
 }
 
 impl Writer {
@@ -64,6 +65,7 @@ impl Writer {
             database,
             epoch,
             spent: false,
+            closed: false,
         })
     }
 
@@ -199,7 +201,8 @@ impl Writer {
     }
 
     /// Ends the writer. What no checkpoint holds is dropped.
-    pub async fn close(self) -> Result<(), Error> {
+    pub async fn close(mut self) -> Result<(), Error> {
+        self.closed = true;
         let options = CloseOptions::default().with_flush_type(None);
         let close = self.slate.close_with_options(options);
         match bounded(self.base(), "closing a writer", self.write_timeout(), close).await {
@@ -248,6 +251,24 @@ impl Writer {
 
     fn write_timeout(&self) -> Duration {
         self.bases.0.options.write_timeout
+    }
+}
+
+/// SlateDB's tasks and what it holds in memory outlive its handle unless it is closed, and a writer that failed, or whose
+/// materialization was cancelled, is just dropped. Spawned without a supervisor: it ends by itself within the time-out.
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if self.closed {
+            return;
+        }
+        let (slate, timeout) = (self.slate.clone(), self.write_timeout());
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                let options = CloseOptions::default().with_flush_type(None);
+                let closed = tokio::time::timeout(timeout, slate.close_with_options(options)).await;
+                tracing::debug!(ok = matches!(closed, Ok(Ok(()))), "closed a dropped writer");
+            });
+        }
     }
 }
 

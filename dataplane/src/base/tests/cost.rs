@@ -114,6 +114,29 @@ async fn an_idle_base_costs_nothing_and_a_cold_read_few_requests() {
 }
 
 #[tokio::test]
+async fn a_dropped_writer_leaves_no_task() {
+    let bases = Bases::new(Store::memory(), options());
+    let database = DatabaseId::random();
+    let mut fenced = bases.writer(database, EPOCH).await.expect("open");
+    let writer = bases.writer(database, EPOCH).await.expect("open");
+    fenced.checkpoint(Version(1)).await.expect_err("fenced");
+    drop(fenced);
+    drop(writer);
+    let runtime = tokio::runtime::Handle::current();
+    let gone = async {
+        while runtime.metrics().num_alive_tasks() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(10), gone).await;
+    assert!(
+        waited.is_ok(),
+        "{} tasks are left",
+        runtime.metrics().num_alive_tasks()
+    );
+}
+
+#[tokio::test]
 async fn at_most_open_max_checkpoints_are_open() {
     let options = Options {
         open_max: 4,
