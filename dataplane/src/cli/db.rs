@@ -249,3 +249,56 @@ fn flatten(path: String, value: &serde_json::Value, rows: &mut Rows) {
         other => rows.add(vec![path, other.to_string()]),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use orion_api::admin::DatabaseState;
+    use orion_api::{Epoch, Version};
+
+    fn sample() -> Database {
+        Database {
+            id: "67e55044-10b1-426f-9247-bb680e5fe0c8".parse().expect("an id"),
+            name: "appdb".parse().expect("a name"),
+            state: DatabaseState::Active,
+            group: "default".parse().expect("a name"),
+            epoch: Epoch(1),
+            version: Version(7),
+            size_bytes: 8192,
+            created_at_ms: 5,
+            deleted_at_ms: None,
+            limits: Limits::default(),
+            endpoint: Some("http://h/appdb/".into()),
+        }
+    }
+
+    fn printed(format: Format) -> String {
+        let mut out = Vec::new();
+        format
+            .print(&vec![sample()], |all| databases(all), &mut out)
+            .expect("memory");
+        String::from_utf8(out).expect("UTF-8")
+    }
+
+    #[test]
+    fn lists_are_tables_json_or_yaml() {
+        assert_eq!(
+            printed(Format::Table),
+            "NAME   STATE   GROUP    VERSION  SIZE     ID\n\
+             appdb  active  default  1.7      8.0 KiB  67e55044-10b1-426f-9247-bb680e5fe0c8\n"
+        );
+        let json: Vec<Database> = serde_json::from_str(&printed(Format::Json)).expect("JSON");
+        let yaml: Vec<Database> = serde_saphyr::from_str(&printed(Format::Yaml)).expect("YAML");
+        assert_eq!((json, yaml), (vec![sample()], vec![sample()]));
+    }
+
+    #[test]
+    fn one_database_shows_every_field() {
+        let mut out = Vec::new();
+        database(&sample()).print(&mut out).expect("memory");
+        let text = String::from_utf8(out).expect("UTF-8");
+        for part in ["size_bytes", "8192", "http://h/appdb/", "epoch"] {
+            assert!(text.contains(part), "{text}");
+        }
+    }
+}

@@ -1,8 +1,5 @@
-//! `orion token`: Ed25519 key pairs, and tokens that they sign. Users cannot do that by hand.
-//!
-//! A token is a JWT (RFC 7519) with `alg: EdDSA` (RFC 8037). Claims: `id`, the database's name or id, absent for
-//! all; `a`, the access (`ro`, `rw`, `roa`); `iat` and `exp`, Unix seconds. The server is given the public key.
-//! Keys are PEM: PKCS #8 the private one, SubjectPublicKeyInfo the public one (RFC 8410), as OpenSSL makes them.
+//! `orion token`: Ed25519 key pairs, and tokens that they sign. Users cannot do that by hand. What is in a token,
+//! and how it is checked, stands in `auth`.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -10,16 +7,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, anyhow, bail};
-use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
-use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use serde::Serialize;
+use anyhow::Context;
 
-/// SubjectPublicKeyInfo of an Ed25519 key up to the key's 32 bytes (RFC 8410, 4).
-const PUBLIC_PREFIX: [u8; 12] = [
-    0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
-];
+use crate::auth::{Claims, Right, SigningKey};
 
 /// Options of `orion token`.
 #[derive(Debug, clap::Args)]
@@ -47,6 +37,9 @@ enum Command {
         /// What it allows.
         #[arg(long, short, value_enum, default_value_t = Access::Rw)]
         access: Access,
+        /// It allows the admin API too.
+        #[arg(long)]
+        admin: bool,
         /// How long it is good, such as 90s, 15m, 12h or 30d; "never" for ever.
         #[arg(long, short, default_value = "30d", value_parser = parse_lifetime)]
         expires: Lifetime,
@@ -54,15 +47,21 @@ enum Command {
 }
 
 /// What a token allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Access {
     /// Read.
     Ro,
     /// Read and write.
     Rw,
-    /// Read, and attach for reading.
-    Roa,
+}
+
+impl From<Access> for Right {
+    fn from(access: Access) -> Right {
+        match access {
+            Access::Ro => Right::Ro,
+            Access::Rw => Right::Rw,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,23 +78,9 @@ fn parse_lifetime(text: &str) -> Result<Lifetime, String> {
         Some('d') => 24 * 3600,
         _ => return Err("must end with s, m, h or d, or be \"never\"".into()),
     };
-    let number: u64 = text[..text.len() - 1]
-        .parse()
-        .map_err(|_| "must begin with a whole number".to_owned())?;
-    let seconds = number.checked_mul(unit).filter(|seconds| *seconds < u64::MAX / 4);
-    seconds
-        .map(|seconds| Lifetime(Some(Duration::from_secs(seconds))))
-        .ok_or_else(|| "is too long".into())
-}
-
-#[derive(Serialize)]
-struct Claims<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<&'a str>,
-    a: Access,
-    iat: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    exp: Option<u64>,
+    let number = text[..text.len() - 1].parse::<u32>();
+    let number = number.map_err(|_| "must begin with a whole number of at most ten digits".to_owned())?;
+    Ok(Lifetime(Some(Duration::from_secs(u64::from(number) * unit))))
 }
 
 /// Makes keys or a token.
@@ -106,32 +91,30 @@ pub(super) fn run(options: &Options, out: &mut impl Write) -> anyhow::Result<()>
             key,
             database,
             access,
+            admin,
             expires,
         } => {
-            let pair = read_key(key)?;
+            let key = read_key(key)?;
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             let claims = Claims {
-                id: database.as_deref(),
-                a: *access,
-                iat: now.as_secs(),
-                exp: expires.0.map(|lifetime| (now + lifetime).as_secs()),
+                id: database.clone(),
+                a: Some((*access).into()),
+                admin: *admin,
+                exp: expires.0.map(|lifetime| (now + lifetime).as_secs() as f64),
+                ..Claims::default()
             };
-            writeln!(out, "{}", sign(&pair, &claims)?)?;
+            writeln!(out, "{}", claims.sign(&key)?)?;
             Ok(())
         }
     }
 }
 
 fn make_keys(prefix: &Path, out: &mut impl Write) -> anyhow::Result<()> {
-    let pair = Ed25519KeyPair::generate().map_err(|_| anyhow!("cannot make a key"))?;
-    let private = pair.to_pkcs8v1().map_err(|_| anyhow!("cannot encode the key"))?;
-    let mut public = PUBLIC_PREFIX.to_vec();
-    public.extend_from_slice(pair.public_key().as_ref());
-    let private_path = suffixed(prefix, ".key");
-    let public_path = suffixed(prefix, ".pub");
-    write_new(&private_path, &pem("PRIVATE KEY", private.as_ref()), 0o600)?;
-    write_new(&public_path, &pem("PUBLIC KEY", &public), 0o644)?;
-    writeln!(out, "{}\n{}", private_path.display(), public_path.display())?;
+    let key = SigningKey::generate()?;
+    let (private, public) = (suffixed(prefix, ".key"), suffixed(prefix, ".pub"));
+    write_new(&private, &key.to_pem(), 0o600)?;
+    write_new(&public, &key.public().to_pem(), 0o644)?;
+    writeln!(out, "{}\n{}", private.display(), public.display())?;
     Ok(())
 }
 
@@ -152,57 +135,21 @@ fn write_new(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
         .with_context(|| format!("cannot write {path:?}"))
 }
 
-fn pem(label: &str, der: &[u8]) -> String {
-    let text = STANDARD.encode(der);
-    let lines: Vec<&str> = (0..text.len())
-        .step_by(64)
-        .map(|at| &text[at..(at + 64).min(text.len())])
-        .collect();
-    format!(
-        "-----BEGIN {label}-----\n{}\n-----END {label}-----\n",
-        lines.join("\n")
-    )
-}
-
-fn read_key(path: &Path) -> anyhow::Result<Ed25519KeyPair> {
+fn read_key(path: &Path) -> anyhow::Result<SigningKey> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("cannot read the key {path:?}; `orion token keys` makes one"))?;
-    let body: String = text
-        .lines()
-        .filter(|line| !line.starts_with("-----"))
-        .map(str::trim)
-        .collect();
-    if !text.contains("-----BEGIN PRIVATE KEY-----") {
-        bail!("{path:?} is no private key in PEM (PKCS #8)");
-    }
-    let der = STANDARD
-        .decode(body)
-        .with_context(|| format!("{path:?} is not base64"))?;
-    Ed25519KeyPair::from_pkcs8_maybe_unchecked(&der)
-        .map_err(|error| anyhow!("{path:?} is no Ed25519 key: {error}"))
-}
-
-fn sign(pair: &Ed25519KeyPair, claims: &Claims<'_>) -> anyhow::Result<String> {
-    let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"EdDSA","typ":"JWT"}"#);
-    let claims = URL_SAFE_NO_PAD.encode(serde_json::to_vec(claims)?);
-    let signed = format!("{header}.{claims}");
-    let signature = URL_SAFE_NO_PAD.encode(pair.sign(signed.as_bytes()));
-    Ok(format!("{signed}.{signature}"))
+    SigningKey::parse(&text).with_context(|| format!("{path:?} cannot be used"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
-
-    fn der_of(path: &Path) -> Vec<u8> {
-        let text = std::fs::read_to_string(path).expect("there");
-        let body: String = text.lines().filter(|line| !line.starts_with('-')).collect();
-        STANDARD.decode(body).expect("base64")
-    }
+    use crate::auth::{PublicKey, Verifier};
+    use crate::database::Access as Allowed;
+    use orion_api::DatabaseId;
 
     #[test]
-    fn a_token_verifies_with_the_public_key_of_its_pair() {
+    fn a_token_is_accepted_by_who_has_the_public_key_until_it_is_over() {
         let directory = tempfile::tempdir().expect("a directory");
         let prefix = directory.path().join("k");
         make_keys(&prefix, &mut Vec::new()).expect("made");
@@ -214,27 +161,26 @@ mod tests {
             key: suffixed(&prefix, ".key"),
             database: Some("appdb".into()),
             access: Access::Ro,
+            admin: false,
             expires: parse_lifetime("1h").expect("valid"),
         };
         let mut out = Vec::new();
         run(&Options { command }, &mut out).expect("signed");
         let token = String::from_utf8(out).expect("ASCII");
-        let (signed, signature) = token.trim().rsplit_once('.').expect("three parts");
-        let public = der_of(&suffixed(&prefix, ".pub"));
-        assert_eq!(public[..12], PUBLIC_PREFIX);
-        let signature = URL_SAFE_NO_PAD.decode(signature).expect("base64");
-        UnparsedPublicKey::new(&ED25519, &public[12..])
-            .verify(signed.as_bytes(), &signature)
-            .expect("verifies");
-        let claims = URL_SAFE_NO_PAD
-            .decode(signed.split_once('.').expect("two parts").1)
-            .expect("base64");
-        let claims: serde_json::Value = serde_json::from_slice(&claims).expect("JSON");
-        assert_eq!(
-            (claims["id"].as_str(), claims["a"].as_str()),
-            (Some("appdb"), Some("ro"))
+        let public = std::fs::read_to_string(suffixed(&prefix, ".pub")).expect("there");
+        let verifier = Verifier {
+            keys: vec![PublicKey::parse(&public).expect("a key")],
+            tokens: Vec::new(),
+        };
+        let now = SystemTime::now();
+        let grant = verifier.verify(token.trim(), now).expect("accepted");
+        assert_eq!(grant.access(DatabaseId::random(), "appdb"), Ok(Allowed::Read));
+        assert!(grant.access(DatabaseId::random(), "other").is_err() && grant.admin().is_err());
+        assert!(
+            verifier
+                .verify(token.trim(), now + Duration::from_secs(7200))
+                .is_err()
         );
-        assert_eq!(claims["exp"].as_u64(), claims["iat"].as_u64().map(|at| at + 3600));
     }
 
     #[test]
@@ -244,7 +190,7 @@ mod tests {
             Ok(Lifetime(Some(Duration::from_secs(172_800))))
         );
         assert_eq!(parse_lifetime("never"), Ok(Lifetime(None)));
-        for wrong in ["", "5", "d", "1y", "99999999999999999999d", "9999999999999999d"] {
+        for wrong in ["", "5", "d", "1y", "-1d", "99999999999d", "1é"] {
             assert!(parse_lifetime(wrong).is_err(), "{wrong}");
         }
     }

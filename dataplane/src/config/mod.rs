@@ -5,6 +5,7 @@
 //! Defaults that belong to one part are that part's (`node::Options`, `database::Options`, `store::Retry`), with their reasons
 //! there; those of the process stand in `defaults`.
 
+mod auth;
 mod defaults;
 mod error;
 mod raw;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use orion_api::{DatabaseName, GroupName};
 use url::Url;
 
+use crate::auth::Auth;
 use crate::store;
 
 pub use error::Error;
@@ -47,6 +49,8 @@ pub struct Config {
     pub transactions: Transactions,
     /// When pages go to the object store.
     pub materialize: Materialize,
+    /// Who may do what; everybody everything where nothing is configured.
+    pub auth: Auth,
     /// What the process tells of itself.
     pub log: Log,
 }

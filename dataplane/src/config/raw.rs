@@ -23,6 +23,7 @@ pub(super) struct Config {
     limits: RawLimits,
     transactions: RawTransactions,
     materialize: RawMaterialize,
+    auth: super::auth::RawAuth,
     log: RawLog,
 }
 
@@ -130,6 +131,7 @@ impl Config {
             limits: self.limits.check()?,
             transactions: self.transactions.check()?,
             materialize: self.materialize.check()?,
+            auth: self.auth.check()?,
             log: self.log.check(),
             data_dir,
         })

@@ -66,6 +66,12 @@ materialize:
   node_overlay_bytes: {node_overlay}          # of all, above which the largest are due
   dropped_retention_seconds: {retention}      # a dropped database's objects are purged after that
 
+# Who may do what. Without keys and tokens everybody may do everything.
+auth:
+  public_keys: []                        # PEM or base64, as `orion token keys` makes them
+  public_key_files: []                   # paths of such files
+  tokens: []                             # - {{token: …, access: ro or rw, admin: true or false}}
+
 # On standard error. `filter` as of RUST_LOG, `format` text or json.
 log:
   filter: {filter}

@@ -55,6 +55,9 @@ fn values_that_cannot_be_used_are_refused_with_their_key() {
             "object_store.total_timeout_ms",
         ),
         ("limits: {statement_time_ms: 0}", "limits.statement_time_ms"),
+        ("auth: {public_keys: [x]}", "auth.public_keys"),
+        ("auth: {public_key_files: [/no/such]}", "auth.public_key_files"),
+        ("auth: {tokens: [{token: short}]}", "auth.tokens"),
         ("limits: {streams: 0}", "limits.streams"),
         (
             "transactions: {idle_timeout_ms: 100000}",
@@ -103,4 +106,14 @@ fn the_command_line_wins_over_the_file() {
     let missing =
         Config::load(Some(&directory.path().join("none")), Overrides::default()).expect_err("missing");
     assert!(missing.to_string().contains("none"));
+}
+
+#[test]
+fn tokens_and_keys_turn_auth_on_and_are_never_shown() {
+    assert!(matches!(Config::parse("").expect("valid").auth, Auth::Disabled));
+    let config = Config::parse("auth: {tokens: [{token: 0123456789abcdef, access: ro}]}").expect("valid");
+    let grant = config.auth.verify(Some("0123456789abcdef")).expect("good");
+    assert!(grant.admin().is_err());
+    assert!(config.auth.verify(None).is_err());
+    assert!(!format!("{config:?}").contains("0123456789abcdef"));
 }

@@ -23,8 +23,10 @@ use orion_api::error::ErrorBody;
 use orion_api::{Code, DatabaseName, GroupName};
 
 pub use openapi::document;
-pub use reply::Error;
-use reply::{Json, body, no_such_path, query};
+use reply::{Json, body, invalid, no_such_path, query};
+
+/// Why an admin request was not done.
+pub use crate::http::HttpError as Error;
 
 /// No body of this API comes near this.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -139,7 +141,7 @@ async fn list_groups(State(admin): Server) -> Result<Json<GroupList>, Error> {
     (status = 200, body = Group), (status = 404, body = ErrorBody, description = "no such group here")
 ))]
 async fn get_group(State(admin): Server, Path(name): Path<String>) -> Result<Json<Group>, Error> {
-    let name: GroupName = name.parse().map_err(Error::invalid)?;
+    let name: GroupName = name.parse().map_err(invalid)?;
     Ok(Json(admin.get_group(name).await?))
 }
 
@@ -160,5 +162,5 @@ async fn openapi() -> Json<utoipa::openapi::OpenApi> {
 }
 
 fn parse_name(name: &str) -> Result<DatabaseName, Error> {
-    name.parse().map_err(Error::invalid)
+    name.parse().map_err(invalid)
 }

@@ -38,7 +38,7 @@ impl Admin for Map {
             id: DatabaseId::random(),
             name: wish.name.clone(),
             state: DatabaseState::Active,
-            group: "default".parse().map_err(Error::invalid)?,
+            group: "default".parse().map_err(invalid)?,
             epoch: Epoch(1),
             version: Version(0),
             size_bytes: 0,
