@@ -8,9 +8,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Arms what the environment orders.
 pub(crate) fn arm() -> anyhow::Result<()> {
-    let Ok(order) = std::env::var("ORION_DIE_AT") else { return Ok(()) };
-    let parsed = order.rsplit_once(':').and_then(|(point, n)| Some((point, n.parse::<u64>().ok()?)));
-    let (point, n) = parsed.ok_or_else(|| anyhow::anyhow!("ORION_DIE_AT={order:?} is not <failpoint>:<n>"))?;
+    let Ok(order) = std::env::var("ORION_DIE_AT") else {
+        return Ok(());
+    };
+    let parsed = order
+        .rsplit_once(':')
+        .and_then(|(point, n)| Some((point, n.parse::<u64>().ok()?)));
+    let (point, n) =
+        parsed.ok_or_else(|| anyhow::anyhow!("ORION_DIE_AT={order:?} is not <failpoint>:<n>"))?;
     let passed = AtomicU64::new(0);
     let die = move || {
         if passed.fetch_add(1, Ordering::Relaxed) + 1 == n {

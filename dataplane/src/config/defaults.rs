@@ -14,7 +14,7 @@ pub(super) const DATABASE: &str = "default";
 /// The embedded default has one group.
 pub(super) const GROUP: &str = "default";
 /// A log that shows starts, stops and what a person must look at.
-pub(super) const LOG_FILTER: &str = "info";
+pub(super) const LOG_FILTER: &str = "info,openraft=warn,slatedb=warn";
 
 fn database() -> database::Options {
     database::Options::new(PathBuf::new())
@@ -52,6 +52,7 @@ pub(super) fn materialize() -> Materialize {
     Materialize {
         flush_bytes: options.flush_bytes,
         age: options.flush_age,
+        snapshot_log_bytes: options.snapshot_log_bytes,
         database_overlay_bytes: options.database.overlay_bytes,
         node_overlay_bytes: options.overlay_node_bytes,
         dropped_retention: options.drop_retention,

@@ -92,6 +92,8 @@ pub struct Materialize {
     pub database_overlay_bytes: u64,
     /// Bytes of committed pages of all databases, above which the largest are due.
     pub node_overlay_bytes: u64,
+    /// Bytes of log after which there is a local snapshot, and the log up to it is let go.
+    pub snapshot_log_bytes: u64,
     /// A dropped database's objects are purged after that.
     pub dropped_retention: Duration,
 }
@@ -161,6 +163,7 @@ impl Config {
         options.overlay_node_bytes = self.materialize.node_overlay_bytes;
         options.flush_bytes = self.materialize.flush_bytes;
         options.flush_age = self.materialize.age;
+        options.snapshot_log_bytes = self.materialize.snapshot_log_bytes;
         options
     }
 

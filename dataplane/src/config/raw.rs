@@ -67,6 +67,7 @@ struct RawMaterialize {
     database_overlay_bytes: Option<u64>,
     node_overlay_bytes: Option<u64>,
     age_seconds: Option<u64>,
+    snapshot_log_bytes: Option<u64>,
     dropped_retention_seconds: Option<u64>,
 }
 
@@ -255,6 +256,11 @@ impl RawMaterialize {
             )?,
             node_overlay_bytes: self.node_overlay_bytes.unwrap_or(default.node_overlay_bytes),
             age: seconds("materialize.age_seconds", self.age_seconds, default.age)?,
+            snapshot_log_bytes: at_least(
+                "materialize.snapshot_log_bytes",
+                self.snapshot_log_bytes.unwrap_or(default.snapshot_log_bytes),
+                4 << 10,
+            )?,
             dropped_retention: seconds(
                 "materialize.dropped_retention_seconds",
                 self.dropped_retention_seconds,

@@ -64,6 +64,7 @@ materialize:
   age_seconds: {age}                       # of its oldest commit, at which it is due
   database_overlay_bytes: {overlay}       # at which its writes wait
   node_overlay_bytes: {node_overlay}          # of all, above which the largest are due
+  snapshot_log_bytes: {snapshot}           # of log, after which there is a local snapshot
   dropped_retention_seconds: {retention}      # a dropped database's objects are purged after that
 
 # Who may do what. Without keys and tokens everybody may do everything.
@@ -93,6 +94,7 @@ log:
         idle_ms = transactions.idle.as_millis(),
         open_ms = transactions.total.as_millis(),
         commit_ms = transactions.commit_deadline.as_millis(),
+        snapshot = materialize.snapshot_log_bytes,
         flush = materialize.flush_bytes,
         overlay = materialize.database_overlay_bytes,
         node_overlay = materialize.node_overlay_bytes,

@@ -31,7 +31,7 @@ pub struct Database {
     pub(super) tasks: TaskTracker,
     hints: Arc<Hints>,
     read_lane: Arc<Lane>,
-    readers: Mutex<Vec<Reader>>,
+    readers: Arc<Mutex<Vec<Reader>>>,
     used: Mutex<Instant>,
     counters: Arc<Counters>,
 }
@@ -83,7 +83,7 @@ impl Database {
             tasks,
             hints,
             read_lane: Lane::new(options.read_threads_max, options.waiting_max),
-            readers: Mutex::default(),
+            readers: Arc::default(),
             used: Mutex::new(Instant::now()),
             counters,
             options,
@@ -245,10 +245,11 @@ impl Database {
 
     async fn read<W: Work>(&self, mut work: W) -> Result<Read<W>, Error> {
         let (reply, receiver) = oneshot::channel();
-        let reader = self.readers.lock().pop();
-        let queue = Arc::clone(&self.queue);
-        let options = Arc::clone(&self.options);
+        let (queue, options) = (Arc::clone(&self.queue), Arc::clone(&self.options));
+        let readers = Arc::clone(&self.readers);
         let submitted = self.threads.submit(&self.read_lane, move || {
+            // Taken here and not before: as many are in use as threads read, whoever waits has none.
+            let reader = readers.lock().pop();
             let reader = reader.map_or_else(|| Reader::open(&queue, &options), Ok);
             let result = reader.map(|mut reader| {
                 let progress = work.resume(&mut reader.connection);
@@ -256,19 +257,17 @@ impl Database {
                     reader.connection.rollback();
                 }
                 reader.connection.take_wants_turn();
-                (work, progress, reader)
+                let version = reader.backend.read_version();
+                let mut idle = readers.lock();
+                if reader.is_shareable() && idle.len() < options.idle_readers_max {
+                    idle.push(reader);
+                }
+                (work, progress, version)
             });
             drop(reply.send(result));
         });
         submitted.map_err(|full| Error::new(Code::Overloaded, full.to_string()))?;
-        let (work, progress, reader) = receiver.await.map_err(|_| stopped())??;
-        let version = reader.backend.read_version();
-        if !reader.connection.is_marked() && !reader.connection.is_poisoned() {
-            let mut readers = self.readers.lock();
-            if readers.len() < self.options.idle_readers_max {
-                readers.push(reader);
-            }
-        }
+        let (work, progress, version) = receiver.await.map_err(|_| stopped())??;
         match progress {
             Progress::NeedsTurn => Ok(Read::Writes(work)),
             Progress::Done | Progress::NeedsOwnConnection => Ok(Read::Done(
@@ -318,6 +317,11 @@ impl Database {
 }
 
 impl Reader {
+    /// Nothing is left behind on it that the next user could see.
+    fn is_shareable(&self) -> bool {
+        !self.connection.is_marked() && !self.connection.is_poisoned()
+    }
+
     fn open(queue: &Arc<Queue>, options: &Options) -> Result<Reader, Error> {
         let backend = ConnectionBackend::new(Arc::clone(queue));
         // A stream's role without a turn: a write is refused, and the refusal says that a turn would help.

@@ -301,7 +301,9 @@ impl Queue {
                 None => {}
                 Some((Job::Turn(grant), _)) => {
                     // If the stream does not wait any more, the turn comes back and is dropped here.
-                    drop(grant.send(Turn { queue: Arc::clone(&self) }));
+                    drop(grant.send(Turn {
+                        queue: Arc::clone(&self),
+                    }));
                 }
                 Some((Job::Request { request, key }, generation)) => {
                     self.run(request, key, generation);
@@ -626,7 +628,10 @@ impl Queue {
 }
 
 fn not_applied() -> Error {
-    Error::new(Code::NotLeader, "an earlier commit was not applied; nothing of this was")
+    Error::new(
+        Code::NotLeader,
+        "an earlier commit was not applied; nothing of this was",
+    )
 }
 
 /// What an outcome means for those who wait.

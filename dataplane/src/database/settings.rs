@@ -64,7 +64,7 @@ impl Options {
             overlay_bytes: 64 * MIB,
             overlay_wait: Duration::from_secs(2),
             streams_max: 1024,
-            idle_readers_max: 4,
+            idle_readers_max: 8,
             sql: sql::Limits::default(),
             temp_dir,
             temp_quota: Quota::new(4096 * MIB, None),

@@ -292,7 +292,9 @@ impl Session {
     /// inside a transaction that saw pending pages the generation does not change.
     fn prepare(&mut self, generation: u64) -> Result<(), Error> {
         if generation != self.generation && self.connection.is_autocommit() {
-            self.connection.forget_cached_pages().map_err(|error| Error::sql(&error))?;
+            self.connection
+                .forget_cached_pages()
+                .map_err(|error| Error::sql(&error))?;
             self.generation = generation;
         }
         Ok(())

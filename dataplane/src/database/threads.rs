@@ -3,14 +3,24 @@
 //! Work is queued by *lane*. A lane may use only so many threads at once, and lanes with work take turns, so
 //! that a database with a thousand slow queries leaves threads for the others.
 //!
+//! # Waking
+//! There are more threads than cores, because a thread that waits for the object store, or runs a long
+//! query, must not hold up the others. But waking one costs about as much as a short query. So a task that
+//! finds as many threads awake as there are cores wakes no other one: those come to it in microseconds. If
+//! they do not, because they run something long, the *relief* thread notices within [`RELIEF`] and wakes one.
+//!
 //! LIMIT: the number of threads; per lane the number of tasks that run, and of tasks that wait.
 
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 type Task = Box<dyn FnOnce() + Send>;
+
+/// How long a task may wait while threads sleep.
+const RELIEF: Duration = Duration::from_millis(1);
 
 /// A fixed set of named threads.
 pub(crate) struct SqlThreads {
@@ -29,14 +39,22 @@ impl std::fmt::Debug for SqlThreads {
 struct Shared {
     state: Mutex<State>,
     wake: Condvar,
+    /// Wakes the relief thread out of its sleep; while it watches it needs no call.
+    relief: Condvar,
     busy: AtomicUsize,
+    cores: usize,
 }
 
 #[derive(Default)]
 struct State {
     /// Each entry allows one task of its lane to run.
     ready: VecDeque<Arc<Lane>>,
-    idle: usize,
+    /// Threads that are not asleep, those that were called and are not up yet included.
+    awake: usize,
+    threads: usize,
+    relief_watches: bool,
+    /// Tasks taken so far: if it does not move, everybody is busy with something long.
+    taken: u64,
     stopped: bool,
 }
 
@@ -81,18 +99,26 @@ impl Lane {
 impl SqlThreads {
     /// Starts `count` threads.
     pub(crate) fn start(count: usize) -> std::io::Result<Arc<SqlThreads>> {
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let shared = Arc::new(Shared {
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                awake: count,
+                threads: count,
+                ..State::default()
+            }),
             wake: Condvar::new(),
+            relief: Condvar::new(),
             busy: AtomicUsize::new(0),
+            cores: cores.min(count),
         });
-        let spawn = |i| {
+        let spawn = |name: String, run: fn(&Shared)| {
             let shared = Arc::clone(&shared);
-            std::thread::Builder::new()
-                .name(format!("orion-sql-{i}"))
-                .spawn(move || shared.run())
+            std::thread::Builder::new().name(name).spawn(move || run(&shared))
         };
-        let threads = (0..count).map(spawn).collect::<Result<_, _>>()?;
+        let mut threads = vec![spawn("orion-sql-relief".to_owned(), Shared::relieve)?];
+        for i in 0..count {
+            threads.push(spawn(format!("orion-sql-{i}"), Shared::run)?);
+        }
         Ok(Arc::new(SqlThreads {
             shared,
             threads: Mutex::new(threads),
@@ -130,6 +156,7 @@ impl SqlThreads {
     pub(crate) fn stop(&self) {
         self.shared.state.lock().stopped = true;
         self.shared.wake.notify_all();
+        self.shared.relief.notify_all();
         for thread in self.threads.lock().drain(..) {
             if thread.join().is_err() {
                 tracing::error!("an SQL thread panicked");
@@ -142,8 +169,35 @@ impl Shared {
     fn make_ready(&self, lane: Arc<Lane>) {
         let state = &mut *self.state.lock();
         state.ready.push_back(lane);
-        if state.idle > 0 {
+        if state.awake < self.cores {
+            self.call_one(state);
+        } else if !state.relief_watches {
+            state.relief_watches = true;
+            self.relief.notify_one();
+        }
+    }
+
+    fn call_one(&self, state: &mut State) {
+        if state.awake < state.threads {
+            state.awake += 1;
             self.wake.notify_one();
+        }
+    }
+
+    /// Wakes one thread more whenever tasks wait and nobody came to take one for [`RELIEF`].
+    fn relieve(&self) {
+        let mut state = self.state.lock();
+        while !state.stopped {
+            if state.ready.is_empty() {
+                state.relief_watches = false;
+                self.relief.wait(&mut state);
+                continue;
+            }
+            let taken = state.taken;
+            self.relief.wait_for(&mut state, RELIEF);
+            if state.taken == taken && !state.ready.is_empty() {
+                self.call_one(&mut state);
+            }
         }
     }
 
@@ -177,11 +231,12 @@ impl Shared {
                 return None;
             }
             if let Some(lane) = state.ready.pop_front() {
+                state.taken += 1;
                 return Some(lane);
             }
-            state.idle += 1;
+            state.awake -= 1;
+            // `call_one` counts the thread that it calls as awake; this condvar has no spurious wake-ups.
             self.wake.wait(&mut state);
-            state.idle -= 1;
         }
     }
 }

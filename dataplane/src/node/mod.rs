@@ -108,7 +108,7 @@ impl Node {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let settings = options.database.clone();
         let databases = Databases::new(Arc::clone(&group), Arc::clone(&threads), settings, tasks.clone());
-        tasks.spawn(Arc::clone(&group).keep_log_short(options.snapshots.clone(), stop.clone()));
+        tasks.spawn(Arc::clone(&group).keep_log_short(options.snapshots(), stop.clone()));
         tasks.spawn(Scheduler::new(Arc::clone(&group), options.materialize()).run(stop.clone()));
         tasks.spawn(Arc::clone(&databases).close_idle(stop.clone()));
         let chains = Chains::new(store.clone());

@@ -34,7 +34,8 @@ pub struct Options {
     pub flush_bytes: u64,
     /// Age of a database's oldest change at which it is materialized.
     pub flush_age: Duration,
-    pub(crate) snapshots: group::Options,
+    /// Bytes of log after which there is a local snapshot.
+    pub snapshot_log_bytes: u64,
     pub(crate) materialize: materialize::Options,
 }
 
@@ -57,8 +58,16 @@ impl Options {
             overlay_node_bytes: materialize.node_bytes,
             flush_bytes: materialize.flush_bytes,
             flush_age: materialize.flush_age,
-            snapshots: group::Options::default(),
+            snapshot_log_bytes: group::Options::default().snapshot_log_bytes,
             materialize,
+        }
+    }
+
+    /// When there are local snapshots.
+    pub(super) fn snapshots(&self) -> group::Options {
+        group::Options {
+            snapshot_log_bytes: self.snapshot_log_bytes,
+            ..group::Options::default()
         }
     }
 

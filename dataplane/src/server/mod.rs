@@ -6,7 +6,6 @@
 mod admin;
 mod key;
 
-use crate::auth::Auth;
 use crate::config::Config;
 use crate::database::Databases;
 use crate::hrana::{Service, StreamLimits};
@@ -187,7 +186,7 @@ fn router(
     let shared = Arc::new(Http::<Arc<Databases>> {
         databases: Arc::clone(&node.databases),
         service,
-        auth: Auth::Disabled,
+        auth: config.auth.clone(),
         readiness: Arc::new(move || match ready.is_ready() {
             true => Ok(()),
             false => Err("this node does not serve its group now".to_owned()),

@@ -59,8 +59,14 @@ async fn acknowledged_commits_survive_a_kill_at_every_step_of_materialization_an
 
 #[tokio::test(flavor = "multi_thread")]
 async fn acknowledged_commits_survive_kills_at_random() {
-    let seed: u64 = std::env::var("ORION_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(20_261_121);
-    let rounds: usize = std::env::var("ORION_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(6);
+    let seed: u64 = std::env::var("ORION_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or(20_261_121);
+    let rounds: usize = std::env::var("ORION_ROUNDS")
+        .ok()
+        .and_then(|rounds| rounds.parse().ok())
+        .unwrap_or(6);
     println!("ORION_SEED={seed} ORION_ROUNDS={rounds}");
     let mut random = SmallRng::seed_from_u64(seed);
     let dir = tempfile::tempdir().expect("a folder");
@@ -94,5 +100,9 @@ async fn dies_at(point: &str, n: u64) {
     oracle.write_until_death(&mut server, 8).await;
     let server = Server::start(dir.path(), None).await;
     oracle.check(&server).await;
-    println!("{order}: {} acknowledged, {} unknown", oracle.acknowledged(), oracle.unknown());
+    println!(
+        "{order}: {} acknowledged, {} unknown",
+        oracle.acknowledged(),
+        oracle.unknown()
+    );
 }

@@ -5,7 +5,7 @@
 
 use crate::server::Server;
 use orion_api::client::{Client, Error, SqlOptions};
-use orion_api::hrana::{Batch, Step, Condition, Statement};
+use orion_api::hrana::{Batch, Condition, Statement, Step};
 use orion_api::{DatabaseName, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -105,24 +105,42 @@ impl Oracle {
         let root = Client::new(&server.url, None).expect("a client");
         let name: DatabaseName = DATABASE.parse().expect("a name");
         let wish = orion_api::admin::CreateDatabase::named(name);
-        root.create_database(&wish).await.expect("the database is created, or there");
+        root.create_database(&wish)
+            .await
+            .expect("the database is created, or there");
         let client = root.with_database(DATABASE);
         let table = "CREATE TABLE IF NOT EXISTS t (number INTEGER, half INTEGER, text TEXT, PRIMARY KEY (number, half))";
-        client.execute(Statement::new(table), &SqlOptions::default()).await.expect("the table");
+        client
+            .execute(Statement::new(table), &SqlOptions::default())
+            .await
+            .expect("the table");
         self.retry_keyed(&client).await;
         let outcomes = self.outcomes.get_mut().expect("no panic");
-        let rows = client.execute(Statement::new("SELECT number, count(*) FROM t GROUP BY number"), &SqlOptions::default());
-        let found: BTreeMap<u64, i64> = rows.await.expect("the rows").rows.iter().map(|row| (integer(&row[0]) as u64, integer(&row[1]))).collect();
+        let options = SqlOptions::default();
+        let grouped = Statement::new("SELECT number, count(*) FROM t GROUP BY number");
+        let rows = client.execute(grouped, &options).await.expect("the rows").rows;
+        let found: BTreeMap<u64, i64> = rows
+            .iter()
+            .map(|row| (integer(&row[0]) as u64, integer(&row[1])))
+            .collect();
         for number in &outcomes.acknowledged {
-            assert!(found.contains_key(number), "acknowledged transaction {number} is lost");
+            assert!(
+                found.contains_key(number),
+                "acknowledged transaction {number} is lost"
+            );
         }
         for (number, rows) in &found {
             assert_eq!(*rows, 2, "transaction {number} is there by half");
             let known = outcomes.acknowledged.contains(number) || outcomes.unknown.contains(number);
-            assert!(known, "transaction {number} was certainly not applied, and is there");
+            assert!(
+                known,
+                "transaction {number} was certainly not applied, and is there"
+            );
         }
-        let check = client.execute(Statement::new("PRAGMA integrity_check"), &SqlOptions::default());
-        assert_eq!(check.await.expect("the check").rows, [[Value::Text("ok".into())]]);
+        let check = client
+            .execute(Statement::new("PRAGMA integrity_check"), &options)
+            .await;
+        assert_eq!(check.expect("the check").rows, [[Value::Text("ok".into())]]);
     }
 
     /// INVARIANT of idempotency: after the retry it is there, once; a second application would be a UNIQUE
@@ -130,7 +148,10 @@ impl Oracle {
     async fn retry_keyed(&mut self, client: &Client) {
         let outcomes = self.outcomes.get_mut().expect("no panic");
         for number in std::mem::take(&mut outcomes.keyed) {
-            assert!(matches!(insert(client, number).await, Sent::Acknowledged), "the retry of {number}");
+            assert!(
+                matches!(insert(client, number).await, Sent::Acknowledged),
+                "the retry of {number}"
+            );
             outcomes.unknown.remove(&number);
             outcomes.acknowledged.insert(number);
         }
@@ -154,14 +175,30 @@ async fn insert(client: &Client, number: u64) -> Sent {
         let statement = Statement::new("INSERT INTO t VALUES (?, ?, hex(zeroblob(100)))");
         statement.with_args(vec![Value::Integer(number as i64), Value::Integer(half)])
     };
-    let texts = [Statement::new("BEGIN IMMEDIATE"), row(0), row(1), Statement::new("COMMIT")];
+    let texts = [
+        Statement::new("BEGIN IMMEDIATE"),
+        row(0),
+        row(1),
+        Statement::new("COMMIT"),
+    ];
     let steps = texts.into_iter().enumerate().map(|(i, stmt)| Step {
         condition: (i > 0).then(|| Condition::Ok(i as u32 - 1)),
         stmt,
     });
     let key = is_keyed(number).then(|| format!("insert-{number}"));
-    let options = SqlOptions { idempotency_key: key, ..SqlOptions::default() };
-    match client.batch(Batch { steps: steps.collect() }, &options).await {
+    let options = SqlOptions {
+        idempotency_key: key,
+        ..SqlOptions::default()
+    };
+    match client
+        .batch(
+            Batch {
+                steps: steps.collect(),
+            },
+            &options,
+        )
+        .await
+    {
         Ok(result) => {
             let errors: Vec<_> = result.step_errors.iter().flatten().collect();
             assert!(errors.is_empty(), "transaction {number}: {errors:?}");

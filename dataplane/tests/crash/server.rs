@@ -19,19 +19,24 @@ impl Server {
         let port = free_port();
         let config = dir.join("config.yaml");
         let text = format!(
-            "data_dir: {data}\nlisten: 127.0.0.1:{port}\nmaterialize:\n  flush_bytes: 65536\n  age_seconds: 1\nlog:\n  filter: warn\n",
+            "data_dir: {data}\nlisten: 127.0.0.1:{port}\nmaterialize:\n  flush_bytes: 65536\n  age_seconds: 1\n  snapshot_log_bytes: 65536\nlog:\n  filter: warn\n",
             data = dir.join("data").display(),
         );
         std::fs::write(&config, text).expect("the configuration is written");
         let mut command = Command::new(env!("CARGO_BIN_EXE_orion"));
-        command.arg("server").arg("--config").arg(&config).stdout(Stdio::null());
-        // Local snapshots and log segments small enough that each life makes some.
-        command.env("ORION_TEST_SNAPSHOT_BYTES", "65536");
+        command
+            .arg("server")
+            .arg("--config")
+            .arg(&config)
+            .stdout(Stdio::null());
         if let Some(order) = die_at {
             command.env("ORION_DIE_AT", order);
         }
         let child = command.spawn().expect("the server starts");
-        let mut server = Server { child, url: format!("http://127.0.0.1:{port}") };
+        let mut server = Server {
+            child,
+            url: format!("http://127.0.0.1:{port}"),
+        };
         server.wait_until_ready().await;
         server
     }
