@@ -3,7 +3,9 @@
 //! `ORION_DIE_AT=<failpoint>:<n>` kills the process, as kill -9 does, when it passes the point for the n-th
 //! time. Names are `module::step`; `POINTS` in the crash tests lists those on the way of data.
 
+use parking_lot::Mutex;
 use rustix::process::{Signal, getpid, kill_process};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Arms what the environment orders.
@@ -24,4 +26,41 @@ pub(crate) fn arm() -> anyhow::Result<()> {
         }
     };
     fail::cfg_callback(point, die).map_err(anyhow::Error::msg)
+}
+
+/// Where faults strike; everywhere while it is `None`.
+static ONLY_UNDER: Mutex<Option<PathBuf>> = Mutex::new(None);
+
+/// Whether a fault that is ordered for one directory concerns this file: tests in one process must not meet
+/// each other's faults.
+pub(crate) fn strikes(path: &Path) -> bool {
+    let only = ONLY_UNDER.lock();
+    only.as_ref().is_none_or(|dir| path.starts_with(dir))
+}
+
+/// A fault in one directory, until it is dropped. One at a time in a process.
+#[cfg(test)]
+pub(crate) struct Fault {
+    point: &'static str,
+    _alone: parking_lot::MutexGuard<'static, ()>,
+}
+
+#[cfg(test)]
+impl Fault {
+    /// Orders `action` (`return`, `pause`) at `point` for files under `dir`.
+    pub(crate) fn inject(point: &'static str, action: &str, dir: &Path) -> Fault {
+        static ALONE: Mutex<()> = Mutex::new(());
+        let alone = ALONE.lock();
+        *ONLY_UNDER.lock() = Some(dir.to_owned());
+        fail::cfg(point, action).expect("a valid action");
+        Fault { point, _alone: alone }
+    }
+}
+
+#[cfg(test)]
+impl Drop for Fault {
+    fn drop(&mut self) {
+        fail::remove(self.point);
+        *ONLY_UNDER.lock() = None;
+    }
 }

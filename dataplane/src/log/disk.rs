@@ -61,6 +61,14 @@ pub(super) struct Core {
     pub(super) options: Options,
 }
 
+impl Core {
+    /// `has_room` is what the last flush found. While it says no, nothing is proposed and so nothing is
+    /// flushed: that there is room again, the spare must say.
+    pub(super) fn is_writable(&self) -> bool {
+        self.has_room.load(Ordering::Relaxed) || self.spare.is_expected()
+    }
+}
+
 /// The log of a node: one directory, owned by one process.
 #[derive(Debug)]
 pub struct Disk {
@@ -138,13 +146,27 @@ impl Disk {
         recovered.meta.name = name.to_owned();
         let shared = Arc::new(Shared::new(number, recovered));
         groups.insert(number, Arc::clone(&shared));
+        if known.is_none() {
+            // CRASH: entries without a name would belong to nobody and never be purged, so the name goes first.
+            // If the write fails, so does the group's own that follows.
+            let (done, _) = tokio::sync::oneshot::channel();
+            let meta = super::recovery::Meta {
+                name: name.to_owned(),
+                ..Default::default()
+            };
+            let _ = self.jobs.send(Job::SaveMeta {
+                group: number,
+                meta,
+                done,
+            });
+        }
         GroupLog::new(Arc::clone(&self.core), shared, self.jobs.clone())
     }
 
     /// False when the disk has no room for another segment: nothing new may be proposed, what is in flight
     /// still fits.
     pub fn is_writable(&self) -> bool {
-        self.core.has_room.load(Ordering::Relaxed)
+        self.core.is_writable()
     }
 
     /// True after a write failed: the process must be started again.

@@ -2,7 +2,7 @@
 
 use super::Error;
 use super::disk::Core;
-use super::frame::{Builder, Kind};
+use super::frame::{Builder, HEADER as SEAL_BYTES, Kind};
 use super::recovery::{Meta, Position};
 use super::segment::{HEADER, Segment};
 use super::stored::LogIdMessage;
@@ -37,7 +37,7 @@ pub(super) enum Job {
     },
     Truncate {
         group: u32,
-        after: u64,
+        from: u64,
         done: oneshot::Sender<io::Result<()>>,
     },
     SaveMeta {
@@ -63,6 +63,8 @@ pub(super) struct Flusher {
     frame: Builder,
     /// Entries of the frame under construction: group, index, offset in the frame, length.
     placed: Vec<(u32, u64, usize, u32)>,
+    /// Truncations in the frame under construction: group, first void index.
+    voided: Vec<(u32, u64)>,
     dones: Vec<Done>,
 }
 
@@ -83,6 +85,7 @@ impl Flusher {
             metas,
             frame: Builder::new(),
             placed: Vec::new(),
+            voided: Vec::new(),
             dones: Vec::new(),
         }
     }
@@ -140,10 +143,11 @@ impl Flusher {
                 }
                 self.dones.push(Done::Append(done));
             }
-            Job::Truncate { group, after, done } => {
+            Job::Truncate { group, from, done } => {
                 self.placed
-                    .retain(|(of, index, ..)| *of != group || *index <= after);
-                self.frame.push(Kind::Truncate, group, after, &[]);
+                    .retain(|(of, index, ..)| *of != group || *index < from);
+                self.voided.push((group, from));
+                self.frame.push(Kind::Truncate, group, from, &[]);
                 self.dones.push(Done::Other(done));
             }
             Job::SaveMeta {
@@ -190,6 +194,7 @@ impl Flusher {
         }
         self.frame.clear();
         self.placed.clear();
+        self.voided.clear();
         for done in self.dones.drain(..) {
             let outcome = match &result {
                 Ok(()) => Ok(()),
@@ -206,7 +211,8 @@ impl Flusher {
     }
 
     fn write(&mut self) -> Result<(), Error> {
-        self.make_room(self.frame.len() as u64)?;
+        // With room for the seal: a frame that fills its segment must not be the one that stays unsealed.
+        self.make_room((self.frame.len() + SEAL_BYTES) as u64)?;
         let start = Instant::now();
         let at = self.write_frame()?;
         let counters = &self.core.counters;
@@ -235,9 +241,11 @@ impl Flusher {
             .write_all_at(bytes, at)
             .map_err(Error::io("write", &segment.path))?;
         fail::fail_point!("log::before_sync");
-        fail::fail_point!("log::sync_error", |_| Err(Error::io("sync", &segment.path)(
-            io::Error::other("injected")
-        )));
+        fail::fail_point!(
+            "log::sync_error",
+            crate::failpoints::strikes(&segment.path),
+            |_| Err(Error::io("sync", &segment.path)(io::Error::other("injected")))
+        );
         segment
             .file
             .sync_data()
@@ -254,6 +262,11 @@ impl Flusher {
             return;
         };
         let groups = self.core.groups.lock();
+        for (group, from) in self.voided.drain(..) {
+            if let Some(shared) = groups.get(&group) {
+                shared.voided(from);
+            }
+        }
         for (group, index, offset, len) in self.placed.drain(..) {
             let newest = segment.newest.entry(group).or_default();
             *newest = index.max(*newest);

@@ -20,7 +20,7 @@ pub(super) enum Kind {
     Entry = 1,
     /// [`Meta`](super::recovery::Meta) of the group, all of it.
     Meta = 2,
-    /// Entries after `index` are void.
+    /// Entries from `index` on are void.
     Truncate = 3,
     /// The log id up to which entries are committed, as far as this node knew.
     Committed = 4,

@@ -60,9 +60,20 @@ impl Shared {
         }
     }
 
+    /// Entries from `index` on are void on disk. Those that were on their way there when they were truncated
+    /// got positions meanwhile.
+    pub(super) fn voided(&self, index: u64) {
+        let state = &mut *self.state.lock();
+        let keep = index.saturating_sub(state.first);
+        state.positions.truncate(keep as usize);
+    }
+
     /// The entry at `index` is on disk, at `position`.
     pub(super) fn flushed(&self, index: u64, position: Position) {
         let state = &mut *self.state.lock();
+        if state.meta.purged.is_some_and(|purged| index <= purged.index) {
+            return;
+        }
         if state.positions.is_empty() {
             state.first = index;
         }
@@ -99,7 +110,7 @@ impl GroupLog {
 
     /// False when the disk has no room for more.
     pub(crate) fn is_writable(&self) -> bool {
-        self.core.has_room.load(std::sync::atomic::Ordering::Relaxed)
+        self.core.is_writable()
     }
 
     fn send(&self, job: Job) -> io::Result<()> {
@@ -156,6 +167,8 @@ impl RaftLogReader<Types> for GroupLog {
         range: R,
     ) -> io::Result<Vec<Entry>> {
         let mut range = half_open(&range);
+        let purged = self.shared.state.lock().meta.purged;
+        range.start = range.start.max(purged.map_or(0, |id| id.index + 1));
         let mut entries = Vec::new();
         while range.start < range.end {
             let (tail, tail_first) = {
@@ -253,18 +266,17 @@ impl RaftLogStorage<Types> for GroupLog {
 
     async fn truncate_after(&mut self, last: Option<LogId>) -> io::Result<()> {
         let (done, truncated) = oneshot::channel();
-        // Index 0 is the membership that a group begins with and is never replaced by another.
-        let after = last.map_or(0, |id| id.index);
+        let from = last.map_or(0, |id| id.index + 1);
         {
             let state = &mut *self.shared.state.lock();
-            state.tail.truncate(after + 1);
-            let keep = (after + 1).saturating_sub(state.first);
+            state.tail.truncate(from);
+            let keep = from.saturating_sub(state.first);
             state.positions.truncate(keep as usize);
             state.last = last;
         }
         self.send(Job::Truncate {
             group: self.shared.number,
-            after,
+            from,
             done,
         })?;
         truncated.await.map_err(|_| io::Error::from(Error::Poisoned))?
@@ -277,7 +289,8 @@ impl RaftLogStorage<Types> for GroupLog {
             while state.first <= upto.index && state.positions.pop_front().is_some() {
                 state.first += 1;
             }
-            if state.last.is_none_or(|last| last.index < upto.index) {
+            // `None` after a start only says that nothing was appended since.
+            if state.positions.is_empty() && state.last.is_none_or(|last| last.index < upto.index) {
                 state.last = Some(upto);
             }
         }

@@ -41,6 +41,8 @@ mod segment;
 mod spare;
 mod stored;
 mod tail;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 

@@ -44,8 +44,8 @@ impl Found {
         self.first + self.positions.len() as u64
     }
 
-    fn truncate(&mut self, after: u64) {
-        let keep = (after + 1).saturating_sub(self.first);
+    fn truncate(&mut self, from: u64) {
+        let keep = from.saturating_sub(self.first);
         self.positions
             .truncate(usize::try_from(keep).unwrap_or(usize::MAX));
     }
@@ -105,6 +105,14 @@ pub(super) fn recover(dir: &Path) -> Result<Recovered, Error> {
     }
     for found in recovered.groups.values_mut() {
         found.drop_purged();
+        let purged = found.meta.purged.map_or(0, |id| id.index);
+        if !found.positions.is_empty()
+            && found.first > purged + 1
+            && let Some(first) = recovered.segments.front()
+        {
+            let detail = format!("entries before index {} are missing", found.first);
+            return Err(corrupt(first, FIRST_FRAME, &detail));
+        }
     }
     Ok(recovered)
 }
@@ -137,6 +145,13 @@ impl Recovered {
         while let Some(frame) = frame::read(bytes, at, segment.salt) {
             if is_first && frames == 0 {
                 self.next_frame = frame.number;
+            }
+            if frame.number != self.next_frame
+                && frames == 0
+                && let Some(before) = self.segments.back()
+            {
+                let detail = "an invalid frame, and valid ones in the next segment";
+                return Err(corrupt(before, self.end as usize, detail));
             }
             if frame.number != self.next_frame {
                 return Err(corrupt(segment, at, "a frame is missing before this one"));

@@ -98,7 +98,9 @@ impl Spare {
             state.made += 1;
             let path = self.blank(state.made);
             let made = parking_lot::MutexGuard::unlocked(&mut state, || {
-                fail::fail_point!("log::spare", |_| Err(Error::Poisoned));
+                fail::fail_point!("log::spare", crate::failpoints::strikes(&path), |_| Err(
+                    Error::Poisoned
+                ));
                 segment::make_blank(&path, self.len)
             });
             match made {

@@ -1,0 +1,110 @@
+//! Disks that fail: nothing is acknowledged that is not durable.
+#![cfg(feature = "failpoints")]
+
+use super::{append, content, entries, open, read, small};
+use crate::failpoints::Fault;
+use crate::raft::Vote;
+use openraft::storage::{IOFlushed, RaftLogStorage};
+use std::time::{Duration, Instant};
+
+use super::super::Disk;
+use super::super::stored::log_id;
+
+/// Waits for a condition that another thread brings about.
+async fn until(what: &str, condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !condition() {
+        assert!(Instant::now() < deadline, "it did not happen: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_failed_fsync_is_reported_and_nothing_is_accepted_after_it() {
+    let dir = tempfile::tempdir().expect("a folder");
+    {
+        let disk = open(dir.path());
+        let mut log = disk.group("a");
+        append(&mut log, entries(1, 0..3, 10)).await.expect("durable");
+        let fault = Fault::inject("log::sync_error", "return", dir.path());
+        append(&mut log, entries(1, 3..5, 10))
+            .await
+            .expect_err("the callback says so");
+        drop(fault);
+        assert!(disk.is_poisoned());
+        append(&mut log, entries(1, 5..6, 10)).await.expect_err("refused");
+        log.save_vote(&Vote::new(1, 1)).await.expect_err("refused");
+        log.purge(log_id(1, 1, 1)).await.expect_err("refused");
+        log.truncate_after(Some(log_id(1, 1, 1)))
+            .await
+            .expect_err("refused");
+        append(&mut disk.group("b"), entries(1, 0..1, 10))
+            .await
+            .expect_err("refused for all groups");
+    }
+    // What was acknowledged is there; of the entry whose fsync failed nobody knows; nothing later is.
+    let disk = open(dir.path());
+    let found = read(&mut disk.group("a"), 0..100).await;
+    let all = content(&entries(1, 0..5, 10));
+    assert!(found == all[..3] || found == all, "{} entries", found.len());
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_proposals_and_heals_by_itself() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let fault = Fault::inject("log::spare", "return", dir.path());
+    let disk = open(dir.path());
+    let mut log = disk.group("a");
+    // Segments are smaller than the reserve, so that the first flush finds too little room.
+    append(&mut log, entries(1, 0..1, 10)).await.expect("durable");
+    until("it says that it is full", || !disk.is_writable()).await;
+    assert!(!log.is_writable());
+    append(&mut log, entries(1, 1..2, 10))
+        .await
+        .expect("what is in flight still fits");
+    drop(fault);
+    // Nothing is proposed while it is full, so nothing may be needed for it to heal.
+    until("it is writable again", || disk.is_writable()).await;
+    for i in 2..200 {
+        append(&mut log, entries(1, i..i + 1, 1000))
+            .await
+            .expect("durable");
+    }
+    assert!(!disk.is_poisoned());
+}
+
+#[tokio::test]
+async fn entries_that_were_truncated_on_their_way_to_the_disk_are_never_read() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let options = super::Options {
+        tail_bytes_max: 0,
+        ..small()
+    };
+    let disk = Disk::open(dir.path(), options).expect("opens");
+    let (mut log, mut other) = (disk.group("a"), disk.group("b"));
+    append(&mut log, entries(1, 0..5, 100)).await.expect("durable");
+    let held = Fault::inject("log::sync_error", "pause", dir.path());
+    log.append(entries(1, 5..9, 100), IOFlushed::noop())
+        .await
+        .expect("queued");
+    // The frame with the four entries is on its way when they are truncated.
+    let mut truncating = log.clone();
+    let truncated = tokio::spawn(async move { truncating.truncate_after(Some(log_id(1, 1, 4))).await });
+    tokio::task::yield_now().await;
+    drop(held);
+    truncated.await.expect("no panic").expect("durable");
+    let held = Fault::inject("log::sync_error", "pause", dir.path());
+    let (sender, first) = <crate::raft::Types as openraft::type_config::TypeConfigExt>::oneshot();
+    other
+        .append(entries(1, 0..1, 10), IOFlushed::signal(sender))
+        .await
+        .expect("queued");
+    log.append(entries(2, 5..6, 100), IOFlushed::noop())
+        .await
+        .expect("queued");
+    let mut expected = entries(1, 0..5, 100);
+    expected.extend(entries(2, 5..6, 100));
+    drop(held);
+    first.await.expect("an answer").expect("durable");
+    assert_eq!(read(&mut log, 0..100).await, content(&expected));
+}
