@@ -316,13 +316,32 @@ fn set_limits(connection: &rusqlite::Connection, limits: &Limits) -> rusqlite::R
     Ok(())
 }
 
-/// `BEGIN TRANSACTION READONLY`, which libSQL's clients send for a read transaction. To SQLite, READONLY is
-/// only the transaction's name, so this one statement is known by its three tokens: it may not write.
-fn is_begin_read_only(sql: &str) -> bool {
+/// How a read transaction begins, in words that SQLite takes: READONLY is only the transaction's name to it.
+pub(super) const BEGIN_READ_ONLY: &str = "BEGIN TRANSACTION READONLY";
+
+/// What libSQL's clients send for a read transaction: `BEGIN TRANSACTION READONLY` those in TypeScript,
+/// `BEGIN READONLY` those on top of the Rust crate. To SQLite the one is a name and the other no SQL, so this
+/// one statement is known by its tokens: it may not write.
+pub(super) fn is_begin_read_only(sql: &str) -> bool {
     let mut words = sql.trim().trim_end_matches(';').split_ascii_whitespace();
-    ["BEGIN", "TRANSACTION", "READONLY"].into_iter().all(|expected| {
-        words
-            .next()
-            .is_some_and(|word| word.eq_ignore_ascii_case(expected))
-    }) && words.next().is_none()
+    if !words
+        .next()
+        .is_some_and(|word| word.eq_ignore_ascii_case("BEGIN"))
+    {
+        return false;
+    }
+    let rest: Vec<&str> = words.take(3).collect();
+    [
+        &["TRANSACTION", "READONLY"][..],
+        &["READONLY"],
+        &["READONLY", "TRANSACTION"],
+    ]
+    .iter()
+    .any(|form| {
+        form.len() == rest.len()
+            && form
+                .iter()
+                .zip(&rest)
+                .all(|(expected, word)| word.eq_ignore_ascii_case(expected))
+    })
 }

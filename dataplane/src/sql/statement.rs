@@ -4,7 +4,7 @@
 //! it, because SQLite asks the authorizer only when it prepares.
 
 use super::budget::Budget;
-use super::connection::Connection;
+use super::connection::{BEGIN_READ_ONLY, Connection, is_begin_read_only};
 use super::error::Circumstances;
 use super::policy::Facts;
 use super::result::{Column, StatementResult};
@@ -75,7 +75,10 @@ impl From<rusqlite::Error> for Stepped {
 
 impl Connection {
     pub(super) fn prepare(&self, sql: &str, purpose: For) -> Result<Prepared<'_>, Error> {
-        let text = sql.trim();
+        let text = match is_begin_read_only(sql) {
+            true => BEGIN_READ_ONLY,
+            false => sql.trim(),
+        };
         match purpose {
             For::Running => self.policy.begin_prepare(),
             For::Looking => self.policy.begin_look(),

@@ -4,7 +4,7 @@ use super::fixture::{
     assert_sound, error, integer, open_reader, open_writer, rows, run, script, text, writer, writer_with,
 };
 use crate::page::PageNo;
-use crate::sql::{Code, Connection, Kind, Options, Role};
+use crate::sql::{Code, Connection, Kind, Options, Role, TransactionStep};
 use crate::vfs::memory::Memory;
 use crate::vfs::{ReadError, Refusal};
 use rusqlite::ffi;
@@ -190,6 +190,36 @@ fn begin_transaction_readonly_may_not_write_until_it_ends() {
     run(&mut connection, "BEGIN TRANSACTION other_name").expect("begins");
     script(&mut connection, "INSERT INTO t VALUES (1); COMMIT");
     assert_eq!(count(&mut connection), 3);
+}
+
+#[test]
+fn every_form_of_a_read_only_begin_is_one() {
+    let (_, mut connection) = writer();
+    script(&mut connection, "CREATE TABLE t(a)");
+    for begin in [
+        "BEGIN TRANSACTION READONLY",
+        "BEGIN READONLY",
+        " begin\nreadonly ;",
+        "BEGIN READONLY TRANSACTION",
+    ] {
+        let class = connection.classify(begin).expect("a statement");
+        assert_eq!(class.transaction, Some(TransactionStep::Begin), "{begin}");
+        run(&mut connection, begin).expect("begins");
+        let refused = error(&mut connection, "INSERT INTO t VALUES (1)");
+        assert_eq!(refused.kind(), Kind::ReadOnly, "{begin}");
+        run(&mut connection, "COMMIT").expect("ends");
+    }
+    for other in [
+        "BEGIN READONLY READONLY",
+        "BEGIN READONLY TRANSACTION x",
+        "BEGIN READ",
+    ] {
+        assert_eq!(
+            error(&mut connection, other).code(),
+            Code::SqlParseError,
+            "{other}"
+        );
+    }
 }
 
 /// A row changes in a pending version that is discarded; another one changes it with the same change counter.
