@@ -278,7 +278,7 @@ impl Database {
     }
 
     async fn write<W: Work>(&self, work: W, options: &RequestOptions) -> WorkResult<W> {
-        let (reply, receiver) = oneshot::channel();
+        let (reply, mut receiver) = oneshot::channel();
         let ticket = Ticket::default();
         let request: Box<dyn Erased> = Box::new(Request {
             work,
@@ -288,12 +288,17 @@ impl Database {
         self.queue
             .push(request, options.idempotency.clone())
             .map_err(|(_, error)| error)?;
-        match tokio::time::timeout(self.options.commit_deadline, receiver).await {
+        let deadline = self.options.commit_deadline;
+        if let Ok(result) = tokio::time::timeout(deadline, &mut receiver).await {
+            return result.unwrap_or_else(|_| Err(stopped()));
+        }
+        if ticket.abandon() {
+            let message = "other writers of this database took too long; nothing was done, try again";
+            return Err(Error::new(Code::TransactionBusy, message));
+        }
+        // It runs. If its turn came at the last moment, the wait for it is not held against the commit.
+        match tokio::time::timeout(deadline, receiver).await {
             Ok(result) => result.unwrap_or_else(|_| Err(stopped())),
-            Err(_) if ticket.abandon() => {
-                let message = "other writers of this database took too long; nothing was done, try again";
-                Err(Error::new(Code::TransactionBusy, message))
-            }
             Err(_) => Err(deadline_passed()),
         }
     }
