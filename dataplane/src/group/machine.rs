@@ -42,7 +42,7 @@ impl Machine {
         }
     }
 
-    fn apply_entry(&mut self, entry: &Entry) -> Applied {
+    pub(super) fn apply_entry(&mut self, entry: &Entry) -> Applied {
         let id = entry.log_id();
         self.last = Some(id);
         let applied = match &entry.payload {

@@ -9,6 +9,8 @@ mod catalog;
 mod group;
 mod machine;
 mod snapshot_file;
+#[cfg(test)]
+pub(crate) mod tests;
 
 pub(crate) use catalog::{Catalog, Database, State, parts_hash};
 pub(crate) use group::{Group, NotProposed, Options, Outcome};

@@ -48,6 +48,8 @@ use std::path::PathBuf;
 
 pub use disk::{Disk, Options};
 pub(crate) use group_log::GroupLog;
+#[cfg(test)]
+pub(crate) use stored::log_id;
 pub(crate) use stored::{LogIdMessage, membership_from_bytes, membership_to_bytes};
 
 /// Why a log cannot be used.

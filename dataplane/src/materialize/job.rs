@@ -67,18 +67,7 @@ async fn attempt(
     if snapshot.version <= done || !database.is_active() {
         return Ok(done);
     }
-    write_pages(group, &snapshot, &mut base.writer).await?;
-    write_records(&snapshot, &mut base.writer).await?;
-    let header = Header {
-        database: snapshot.database,
-        epoch: snapshot.epoch,
-        version: snapshot.version,
-        extent: snapshot.extent,
-        chain: snapshot.chain,
-    };
-    base.writer.put_header(&header).await?;
-    fail::fail_point!("materialize::before_checkpoint");
-    let checkpoint = base.writer.checkpoint(snapshot.version).await?;
+    let checkpoint = store(&group.pages, &snapshot, &mut base.writer).await?;
     fail::fail_point!("materialize::before_propose");
     let materialized = entry::Materialized {
         database: Bytes::copy_from_slice(database.id.as_bytes()),
@@ -97,18 +86,41 @@ async fn attempt(
     Ok(snapshot.version)
 }
 
-/// Step 4: what changed, and what is gone.
-async fn write_pages(group: &Arc<Group>, snapshot: &Arc<Snapshot>, writer: &mut Writer) -> Result<(), Error> {
+/// Steps 4 and 5: the snapshot's changes, and a checkpoint of them.
+pub(crate) async fn store(
+    pages: &Arc<Pages>,
+    snapshot: &Arc<Snapshot>,
+    writer: &mut Writer,
+) -> Result<Checkpoint, Error> {
+    write_pages(pages, snapshot, writer).await?;
+    write_records(snapshot, writer).await?;
+    let header = Header {
+        database: snapshot.database,
+        epoch: snapshot.epoch,
+        version: snapshot.version,
+        extent: snapshot.extent,
+        chain: snapshot.chain,
+    };
+    writer.put_header(&header).await?;
+    fail::fail_point!("materialize::before_checkpoint");
+    Ok(writer.checkpoint(snapshot.version).await?)
+}
+
+/// What changed, and what is gone.
+async fn write_pages(pages: &Arc<Pages>, snapshot: &Arc<Snapshot>, writer: &mut Writer) -> Result<(), Error> {
     let changed: Vec<(PageNo, Version)> = snapshot
         .slots()
         .filter(|(_, slot)| !matches!(slot.content, Content::Stored))
         .map(|(no, slot)| (no, slot.version))
         .collect();
     for part in changed.chunks(PAGES_AT_ONCE) {
-        let images = resolve(&group.pages, snapshot, part.to_vec()).await?;
+        let images = resolve(pages, snapshot, part.to_vec()).await?;
         writer.put_pages(images).await?;
     }
-    let gone = (snapshot.base_limit.saturating_add(1)..=snapshot.base_page_count).filter_map(PageNo::new);
+    // Up to the page count, not only to that of the last checkpoint: an attempt that nobody heard of may have
+    // written pages above it.
+    let end = snapshot.base_page_count.max(snapshot.extent.page_count);
+    let gone = (snapshot.base_limit.saturating_add(1)..=end).filter_map(PageNo::new);
     let unwritten: Vec<PageNo> = gone.filter(|no| snapshot.slot(*no).is_none()).collect();
     writer.delete_pages(unwritten).await?;
     Ok(())

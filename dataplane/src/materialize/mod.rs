@@ -19,6 +19,8 @@ mod job;
 mod scheduler;
 
 pub(crate) use job::materialize;
+#[cfg(test)]
+pub(crate) use job::store;
 pub(crate) use scheduler::{Options, Scheduler};
 
 /// Why a materialization did not get to its end. Nothing is lost by it; it is tried again.

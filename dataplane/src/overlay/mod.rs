@@ -24,6 +24,8 @@ mod cache;
 mod pages;
 mod slot;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use cache::PageCache;
 pub(crate) use pages::{Pages, SnapshotView};

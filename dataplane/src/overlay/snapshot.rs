@@ -149,7 +149,9 @@ impl Snapshot {
                 value: record.value.clone(),
                 expires_at_ms: record.expires_at_ms,
             };
-            next.records.insert(Bytes::copy_from_slice(&record.key), stored);
+            let replaced = next.records.insert(Bytes::copy_from_slice(&record.key), stored);
+            let gone = replaced.map_or(0, |before| record.key.len() + before.value.len());
+            next.overlay_bytes = next.overlay_bytes.saturating_sub(gone as u64);
         }
         next.changed_since.get_or_insert_with(Instant::now);
         Some(next)
@@ -191,6 +193,11 @@ impl Snapshot {
             .map(|(_, count)| *count)
             .fold(page_count, u32::min);
         next.base_page_count = page_count;
+        if self.shrinks.len() > next.shrinks.len() {
+            // Pages without a slot that were cut off and exist again are zeros in the base now. The images
+            // that they had before are in the page cache under the old origin.
+            next.origin = upto;
+        }
         next.slots = self
             .slots
             .iter()
@@ -257,7 +264,12 @@ impl Snapshot {
                 .iter()
                 .map(|(key, record)| (key.len() + record.value.len()) as u64)
                 .sum::<u64>();
-        self.changed_since = (self.overlay_bytes > 0).then(Instant::now);
+        // Not by the bytes: a version that changed nothing must reach the base too.
+        let stored = self
+            .checkpoint
+            .as_ref()
+            .map_or(Version(0), |stored| stored.version);
+        self.changed_since = (self.version > stored).then(Instant::now);
         self
     }
 
