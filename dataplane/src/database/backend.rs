@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub(super) struct ConnectionBackend {
     queue: Arc<Queue>,
     has_turn: AtomicBool,
+    /// Views must not wait for the object store.
+    is_brief: AtomicBool,
     began: Mutex<Began>,
 }
 
@@ -32,6 +34,7 @@ impl ConnectionBackend {
         Arc::new(ConnectionBackend {
             queue,
             has_turn: AtomicBool::new(false),
+            is_brief: AtomicBool::new(false),
             began: Mutex::new(Began::Nowhere),
         })
     }
@@ -39,6 +42,11 @@ impl ConnectionBackend {
     /// Gives or takes the writer's turn. Only while nothing runs on the connection.
     pub(super) fn set_turn(&self, has_turn: bool) {
         self.has_turn.store(has_turn, Ordering::Release);
+    }
+
+    /// Says whether transactions that begin from now on may wait for the object store.
+    pub(super) fn set_brief(&self, is_brief: bool) {
+        self.is_brief.store(is_brief, Ordering::Relaxed);
     }
 
     /// The newest published version that the connection read, if it did not read the head.
@@ -66,6 +74,7 @@ impl Backend for ConnectionBackend {
         Ok(Arc::new(SnapshotView {
             snapshot,
             pages: Arc::clone(&self.queue.group.pages),
+            may_wait: !self.is_brief.load(Ordering::Relaxed),
         }))
     }
 

@@ -31,7 +31,7 @@ pub struct Database {
     pub(super) tasks: TaskTracker,
     hints: Arc<Hints>,
     read_lane: Arc<Lane>,
-    readers: Arc<Mutex<Vec<Reader>>>,
+    readers: Mutex<Vec<Reader>>,
     used: Mutex<Instant>,
     counters: Arc<Counters>,
 }
@@ -49,6 +49,9 @@ struct Reader {
     connection: Connection,
     backend: Arc<ConnectionBackend>,
 }
+
+/// How long a read may hold up the thread that serves its connection.
+const BRIEF: Duration = Duration::from_micros(300);
 
 /// How a read on a reader ended.
 enum Read<W> {
@@ -83,7 +86,7 @@ impl Database {
             tasks,
             hints,
             read_lane: Lane::new(options.read_threads_max, options.waiting_max),
-            readers: Arc::default(),
+            readers: Mutex::default(),
             used: Mutex::new(Instant::now()),
             counters,
             options,
@@ -243,37 +246,57 @@ impl Database {
             })
     }
 
+    /// Runs a unit on a reader: briefly here and now if one is idle, else, or if that is not enough, on an
+    /// SQL thread.
+    ///
+    /// A point query takes a few microseconds, a hand-over to another thread and back more than ten times
+    /// that. So it is tried where the request is, for at most [`BRIEF`] and without waiting for the object
+    /// store; what takes longer goes on, at the statement that it stopped at, on a thread that may wait.
     async fn read<W: Work>(&self, mut work: W) -> Result<Read<W>, Error> {
+        let mut reader = self.readers.lock().pop();
+        if let Some(open) = &mut reader {
+            let progress = open.resume_briefly(&mut work);
+            if progress != Progress::NeedsPatience {
+                let version = open.backend.read_version();
+                self.rest(reader.take());
+                return Ok(self.read_ended(work, progress, version));
+            }
+        }
         let (reply, receiver) = oneshot::channel();
         let (queue, options) = (Arc::clone(&self.queue), Arc::clone(&self.options));
-        let readers = Arc::clone(&self.readers);
         let submitted = self.threads.submit(&self.read_lane, move || {
-            // Taken here and not before: as many are in use as threads read, whoever waits has none.
-            let reader = readers.lock().pop();
             let reader = reader.map_or_else(|| Reader::open(&queue, &options), Ok);
             let result = reader.map(|mut reader| {
-                let progress = work.resume(&mut reader.connection);
                 if !reader.connection.is_autocommit() {
+                    // The open transaction pinned a view that does not wait. It only read: begin again.
                     reader.connection.rollback();
+                    work.restart();
                 }
-                reader.connection.take_wants_turn();
-                let version = reader.backend.read_version();
-                let mut idle = readers.lock();
-                if reader.is_shareable() && idle.len() < options.idle_readers_max {
-                    idle.push(reader);
-                }
-                (work, progress, version)
+                let progress = reader.resume(&mut work);
+                (work, progress, reader)
             });
             drop(reply.send(result));
         });
         submitted.map_err(|full| Error::new(Code::Overloaded, full.to_string()))?;
-        let (work, progress, version) = receiver.await.map_err(|_| stopped())??;
-        match progress {
-            Progress::NeedsTurn => Ok(Read::Writes(work)),
-            Progress::Done | Progress::NeedsOwnConnection => Ok(Read::Done(
-                work,
-                version.unwrap_or_else(|| self.position().version),
-            )),
+        let (work, progress, reader) = receiver.await.map_err(|_| stopped())??;
+        let version = reader.backend.read_version();
+        self.rest(Some(reader));
+        Ok(self.read_ended(work, progress, version))
+    }
+
+    fn read_ended<W: Work>(&self, work: W, progress: Progress, version: Option<Version>) -> Read<W> {
+        if progress == Progress::NeedsTurn {
+            return Read::Writes(work);
+        }
+        Read::Done(work, version.unwrap_or_else(|| self.position().version))
+    }
+
+    /// Keeps a reader for the next unit, if nothing is left behind on it and there is room.
+    fn rest(&self, reader: Option<Reader>) {
+        let Some(reader) = reader.filter(Reader::is_shareable) else { return };
+        let mut idle = self.readers.lock();
+        if idle.len() < self.options.idle_readers_max {
+            idle.push(reader);
         }
     }
 
@@ -322,6 +345,24 @@ impl Database {
 }
 
 impl Reader {
+    fn resume<W: Work>(&mut self, work: &mut W) -> Progress {
+        let progress = work.resume(&mut self.connection);
+        if progress != Progress::NeedsPatience && !self.connection.is_autocommit() {
+            self.connection.rollback();
+        }
+        self.connection.take_wants_turn();
+        progress
+    }
+
+    fn resume_briefly<W: Work>(&mut self, work: &mut W) -> Progress {
+        self.backend.set_brief(true);
+        self.connection.set_brief(Some(Instant::now() + BRIEF));
+        let progress = self.resume(work);
+        self.connection.set_brief(None);
+        self.backend.set_brief(false);
+        progress
+    }
+
     /// Nothing is left behind on it that the next user could see.
     fn is_shareable(&self) -> bool {
         !self.connection.is_marked() && !self.connection.is_poisoned()

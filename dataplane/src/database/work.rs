@@ -34,6 +34,8 @@ pub enum Progress {
     Done,
     /// The statement at hand writes and this connection has no turn; nothing of that statement was done.
     NeedsTurn,
+    /// The statement at hand is not brief enough for the thread that it runs on; nothing of it was done.
+    NeedsPatience,
     /// What comes next must not run on a shared connection; nothing of it was done, and no transaction is
     /// open. `Database::run` answers with the unit as it is; it goes on on a stream, where it stopped.
     NeedsOwnConnection,

@@ -113,7 +113,7 @@ impl Unit {
             },
             Task::Describe(sql) => match connection.describe(sql) {
                 Ok(description) => Outcome::Ok(Response::Describe(result::description(description))),
-                Err(error) => Outcome::Error(result::error(&error)),
+                Err(error) => Outcome::Error(self.turn_or(&error, connection)?),
             },
             Task::GetAutocommit => Outcome::Ok(Response::GetAutocommit {
                 is_autocommit: connection.is_autocommit(),
@@ -200,6 +200,9 @@ impl Unit {
     }
 
     fn turn_or(&self, error: &crate::sql::Error, connection: &mut Connection) -> Result<Error, Stop> {
+        if connection.take_wants_patience() {
+            return Err(Stop(Progress::NeedsPatience));
+        }
         if !connection.take_wants_turn() {
             return Ok(result::error(error));
         }

@@ -173,6 +173,8 @@ fn zeros(snapshot: &Snapshot) -> Image {
 pub(crate) struct SnapshotView {
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) pages: Arc<Pages>,
+    /// False on threads that must not wait for the object store.
+    pub(crate) may_wait: bool,
 }
 
 impl View for SnapshotView {
@@ -181,6 +183,9 @@ impl View for SnapshotView {
     }
 
     fn page(&self, no: PageNo) -> Result<Image, ReadError> {
-        self.pages.page(&self.snapshot, no)
+        if self.may_wait {
+            return self.pages.page(&self.snapshot, no);
+        }
+        self.pages.in_memory(&self.snapshot, no).ok_or(ReadError::WouldWait { page: no })
     }
 }

@@ -52,6 +52,8 @@ impl Budget {
 pub(super) enum Ended {
     /// Its time was over.
     Deadline,
+    /// It is not brief, where only brief statements may run.
+    NotBrief,
     /// It keeps too many pages.
     Pages,
 }
@@ -60,6 +62,7 @@ pub(super) enum Ended {
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     state: Mutex<WatchState>,
+    brief_until: Mutex<Option<Instant>>,
 }
 
 #[derive(Debug, Default)]
@@ -71,6 +74,11 @@ struct WatchState {
 impl Watch {
     pub(super) fn new() -> Arc<Watch> {
         Arc::default()
+    }
+
+    /// Until this is taken back, statements end here at the latest.
+    pub(super) fn set_brief(&self, until: Option<Instant>) {
+        *self.brief_until.lock() = until;
     }
 
     /// A statement begins that must end at `deadline`.
@@ -94,8 +102,14 @@ impl Watch {
         };
         if cached_bytes > most_bytes {
             state.ended = Some(Ended::Pages);
-        } else if Instant::now() >= deadline {
-            state.ended = Some(Ended::Deadline);
+        } else {
+            let now = Instant::now();
+            let not_brief = self.brief_until.lock().is_some_and(|until| now >= until);
+            state.ended = match () {
+                () if now >= deadline => Some(Ended::Deadline),
+                () if not_brief => Some(Ended::NotBrief),
+                () => None,
+            };
         }
         state.ended.is_some()
     }

@@ -16,6 +16,7 @@ use rusqlite::limits::Limit;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Steps of the virtual machine between two looks at the clock: about 10 to 100 µs.
 const OPERATIONS_BETWEEN_LOOKS: i32 = 1000;
@@ -188,6 +189,18 @@ impl Connection {
         self.link.take_wants_turn()
     }
 
+    /// Until it is called with `None`: a statement that is not over by then, or that needs a page from the
+    /// object store, is ended, and [`Connection::take_wants_patience`] says so. For reads only: ending a
+    /// write ends its transaction.
+    pub fn set_brief(&mut self, until: Option<Instant>) {
+        self.watch.set_brief(until);
+    }
+
+    /// The last call failed because it was not brief; reading it clears it.
+    pub fn take_wants_patience(&mut self) -> bool {
+        self.link.take_wants_patience()
+    }
+
     /// An explicit transaction has taken its snapshot.
     pub fn has_read(&self) -> bool {
         !self.is_autocommit() && self.link.is_pinned()
@@ -254,6 +267,7 @@ impl Connection {
         link.run(|| {
             link.take_fault();
             link.take_wants_turn();
+            link.take_wants_patience();
             if link.is_poisoned() {
                 return Err(poisoned());
             }

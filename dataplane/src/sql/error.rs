@@ -219,6 +219,7 @@ fn of_fault(fault: &Fault) -> (Kind, Option<String>) {
     match fault {
         Fault::Read(error @ ReadError::Corrupt { .. }) => (Kind::Corrupt, Some(error.to_string())),
         Fault::Read(error @ ReadError::Unavailable { .. }) => (Kind::Unavailable, Some(error.to_string())),
+        Fault::Read(error @ ReadError::WouldWait { .. }) => (Kind::Unavailable, Some(error.to_string())),
         Fault::Read(error @ ReadError::Gone) => (Kind::Gone, Some(error.to_string())),
         Fault::Refused(Refusal::Stale) => with(
             Kind::Conflict,

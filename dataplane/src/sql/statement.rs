@@ -3,7 +3,7 @@
 //! Prepared statements are kept by rusqlite's cache, by their text; what the policy saw of each is kept beside
 //! it, because SQLite asks the authorizer only when it prepares.
 
-use super::budget::Budget;
+use super::budget::{Budget, Ended};
 use super::connection::{BEGIN_READ_ONLY, Connection, is_begin_read_only};
 use super::error::Circumstances;
 use super::policy::Facts;
@@ -227,11 +227,15 @@ impl Connection {
     }
 
     pub(super) fn failed(&self, error: rusqlite::Error) -> Error {
+        let ended = self.watch.disarm();
+        if ended == Some(Ended::NotBrief) {
+            self.link.set_wants_patience();
+        }
         Error::from_sqlite(
             error,
             Circumstances {
                 fault: self.link.take_fault(),
-                ended: self.watch.disarm(),
+                ended,
                 denied: self.policy.take_denied(),
             },
         )

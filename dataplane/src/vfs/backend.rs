@@ -76,6 +76,12 @@ pub enum ReadError {
         /// What the store said.
         detail: String,
     },
+    /// It is not in memory, and the view was asked not to wait for the object store.
+    #[error("page {page} is not in memory")]
+    WouldWait {
+        /// The page.
+        page: PageNo,
+    },
     /// The database is no longer served by this node.
     #[error("the database is not served here any more")]
     Gone,

@@ -57,6 +57,7 @@ pub struct Link {
     pinned: AtomicBool,
     read_only: AtomicBool,
     wants_turn: AtomicBool,
+    wants_patience: AtomicBool,
     commit_failed: AtomicBool,
     poisoned: AtomicBool,
     busy_timeout_ms: AtomicU32,
@@ -73,6 +74,7 @@ impl Link {
             pinned: AtomicBool::new(false),
             read_only: AtomicBool::new(false),
             wants_turn: AtomicBool::new(false),
+            wants_patience: AtomicBool::new(false),
             commit_failed: AtomicBool::new(false),
             poisoned: AtomicBool::new(false),
             busy_timeout_ms: AtomicU32::new(0),
@@ -153,6 +155,16 @@ impl Link {
         self.read_only.load(Ordering::Relaxed)
     }
 
+    /// The running statement takes longer than it may here.
+    pub fn set_wants_patience(&self) {
+        self.wants_patience.store(true, Ordering::Relaxed);
+    }
+
+    /// True if the last statement was ended because it must not take long here; reading it clears it.
+    pub fn take_wants_patience(&self) -> bool {
+        self.wants_patience.swap(false, Ordering::Relaxed)
+    }
+
     pub(super) fn set_pinned(&self, pinned: bool) {
         self.pinned.store(pinned, Ordering::Relaxed);
     }
@@ -164,6 +176,9 @@ impl Link {
     pub(super) fn set_fault(&self, fault: Fault) {
         if matches!(fault, Fault::Refused(Refusal::NoTurn)) {
             self.wants_turn.store(true, Ordering::Relaxed);
+        }
+        if matches!(fault, Fault::Read(ReadError::WouldWait { .. })) {
+            self.set_wants_patience();
         }
         // The first failure is the reason; what follows while SQLite rolls back is its consequence.
         self.fault.lock().get_or_insert(fault);
