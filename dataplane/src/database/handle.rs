@@ -293,7 +293,9 @@ impl Database {
 
     /// Keeps a reader for the next unit, if nothing is left behind on it and there is room.
     fn rest(&self, reader: Option<Reader>) {
-        let Some(reader) = reader.filter(Reader::is_shareable) else { return };
+        let Some(reader) = reader.filter(Reader::is_shareable) else {
+            return;
+        };
         let mut idle = self.readers.lock();
         if idle.len() < self.options.idle_readers_max {
             idle.push(reader);

@@ -249,12 +249,7 @@ impl RaftStateMachine<Types> for Machine {
             last: self.last,
             membership: self.membership.clone(),
             format_level: self.catalog.format_level.load(Ordering::Relaxed),
-            databases: self
-                .catalog
-                .all()
-                .iter()
-                .map(|database| Captured::database(database))
-                .collect(),
+            databases: self.catalog.all().iter().map(Captured::database).collect(),
             path: self.path.clone(),
         }
     }

@@ -6,14 +6,14 @@
 //! INVARIANT: what a node applies was committed; what it answers was applied.
 
 mod catalog;
-mod group;
+mod handle;
 mod machine;
 mod snapshot_file;
 #[cfg(test)]
 pub(crate) mod tests;
 
 pub(crate) use catalog::{Catalog, Database, State, parts_hash};
-pub(crate) use group::{Group, NotProposed, Options, Outcome};
+pub(crate) use handle::{Group, NotProposed, Options, Outcome};
 pub(crate) use machine::Machine;
 pub(crate) use snapshot_file::SnapshotFile;
 

@@ -91,6 +91,12 @@ impl Flusher {
     }
 
     pub(super) fn run(mut self, queue: &Receiver<Job>) {
+        // CRASH: after a segment got its name and before its first frame.
+        let lacks_metas = self.end == HEADER as u64 && !self.metas.is_empty();
+        if lacks_metas && let Err(error) = self.repeat_metas() {
+            self.core.poisoned.store(true, Ordering::Relaxed);
+            tracing::error!(error = %super::chain(&error), "the log's disk failed at the start");
+        }
         loop {
             let stop = match queue.recv_timeout(SEAL_AFTER) {
                 Ok(job) => self.take(job) || self.drain(queue),

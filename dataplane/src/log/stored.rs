@@ -11,7 +11,7 @@
 
 use super::Error;
 use crate::entry::Proposal;
-use crate::raft::{Entry, LogId, StoredMembership, Vote};
+use crate::raft::{Entry, LogId, Vote};
 use bytes::Bytes;
 use openraft::entry::RaftEntry;
 use openraft::{EntryPayload, Membership};
@@ -221,12 +221,4 @@ pub(crate) fn membership_from_bytes(bytes: Bytes) -> Option<Membership<u64, open
         .map(|node| (node.id, openraft::impls::BasicNode { addr: node.address }))
         .collect();
     Membership::new(configs, nodes).ok()
-}
-
-/// A stored membership from its parts.
-pub(crate) fn stored_membership(
-    id: Option<LogId>,
-    membership: Membership<u64, openraft::impls::BasicNode>,
-) -> StoredMembership {
-    StoredMembership::new(id, membership)
 }

@@ -18,6 +18,7 @@
 mod job;
 mod scheduler;
 
+#[cfg(test)]
 pub(crate) use job::materialize;
 #[cfg(test)]
 pub(crate) use job::store;

@@ -89,12 +89,6 @@ impl Scheduler {
         }
     }
 
-    /// Materializes everything that changed, now.
-    pub(crate) async fn flush(&mut self) {
-        let dirty = self.group.catalog.dirty();
-        self.materialize_all(dirty).await;
-    }
-
     /// Those whose time it is, the most urgent first.
     fn due(&mut self) -> Vec<Arc<group::Database>> {
         let now = Instant::now();

@@ -186,6 +186,8 @@ impl View for SnapshotView {
         if self.may_wait {
             return self.pages.page(&self.snapshot, no);
         }
-        self.pages.in_memory(&self.snapshot, no).ok_or(ReadError::WouldWait { page: no })
+        self.pages
+            .in_memory(&self.snapshot, no)
+            .ok_or(ReadError::WouldWait { page: no })
     }
 }

@@ -234,20 +234,6 @@ impl Snapshot {
         }
     }
 
-    /// The same version without notes: what an idle database keeps in memory.
-    pub(crate) fn idle(&self) -> Snapshot {
-        let mut next = self.clone();
-        if self
-            .checkpoint
-            .as_ref()
-            .is_some_and(|checkpoint| checkpoint.version == self.version)
-        {
-            next.slots = OrdMap::new();
-            next.origin = self.version;
-        }
-        next
-    }
-
     /// Puts back what a local snapshot held.
     pub(crate) fn restore(
         mut self,

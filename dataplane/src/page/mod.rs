@@ -54,6 +54,7 @@ impl fmt::Display for PageNo {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PageSize(u32);
 
+#[expect(clippy::len_without_is_empty, reason = "a page is never empty")]
 impl PageSize {
     /// What a new database gets.
     pub const DEFAULT: PageSize = PageSize(4096);

@@ -100,7 +100,7 @@ impl NodeAdmin {
             leader: metrics.current_leader.map(NodeId),
             members: members.collect(),
             last_log_index: LogIndex(metrics.last_log_index.unwrap_or(0)),
-            committed_index: index(metrics.committed),
+            committed_index: index(metrics.local_committed),
             applied_index: index(metrics.last_applied),
             snapshot_index: index(metrics.snapshot),
             purged_index: index(metrics.purged),

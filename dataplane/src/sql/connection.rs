@@ -272,9 +272,20 @@ impl Connection {
                 return Err(poisoned());
             }
             let result = work(self);
+            let swallowed = result.is_ok().then(|| self.swallowed_fault()).flatten();
             self.after_statement();
-            result
+            match swallowed {
+                Some(error) => Err(error),
+                None => result,
+            }
         })
+    }
+
+    /// A page that could not be read although the statement succeeded: `integrity_check` makes text of it.
+    /// What it says is then no answer about the database.
+    fn swallowed_fault(&self) -> Option<Error> {
+        let fault = self.link.take_fault()?;
+        matches!(fault, vfs::Fault::Read(_)).then(|| Error::from_fault(&fault))
     }
 
     fn after_statement(&self) {

@@ -165,6 +165,14 @@ impl Error {
         }
     }
 
+    /// A page could not be read, whatever SQLite made of it.
+    pub(super) fn from_fault(fault: &Fault) -> Error {
+        let (kind, message) = of_fault(fault);
+        let code = if kind == Kind::Corrupt { ffi::SQLITE_CORRUPT } else { ffi::SQLITE_IOERR_READ };
+        let message = message.unwrap_or_default();
+        Error { extended: Some(code), ..Error::new(Code::Sqlite(code & 0xff), kind, message) }
+    }
+
     fn from_code(extended: c_int, message: String, around: Circumstances) -> Error {
         let (mut kind, reason) = match (extended & 0xff, around.denied, around.fault) {
             (ffi::SQLITE_AUTH, Some(reason), _) => (Kind::Denied, Some(reason)),

@@ -159,7 +159,7 @@ impl Oracle {
 }
 
 fn is_keyed(number: u64) -> bool {
-    number % 3 == 0
+    number.is_multiple_of(3)
 }
 
 fn integer(value: &Value) -> i64 {

@@ -44,7 +44,7 @@ impl Server {
     async fn wait_until_ready(&mut self) {
         let client = Client::new(&self.url, None).expect("a client");
         let deadline = Instant::now() + START;
-        while client.text("readyz").await.is_err() {
+        while client.text("/readyz").await.is_err() {
             assert!(Instant::now() < deadline, "the server did not get ready");
             if let Some(status) = self.child.try_wait().expect("its state") {
                 // Ordered to die before it is ready: the caller's writers notice.

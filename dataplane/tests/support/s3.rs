@@ -61,7 +61,7 @@ pub struct S3Server {
     pub address: SocketAddr,
     trouble: Arc<Mutex<(Trouble, StdRng)>>,
     accepting: JoinHandle<()>,
-    pub directory: TempDir,
+    _directory: TempDir,
 }
 
 impl S3Server {
@@ -85,7 +85,7 @@ impl S3Server {
             address,
             trouble,
             accepting,
-            directory,
+            _directory: directory,
         })
     }
 
@@ -131,9 +131,9 @@ struct Front {
 impl Front {
     async fn answer(self, request: http::Request<Incoming>) -> io::Result<Response<Bytes>> {
         match self.fate() {
-            Fate::Throttled => return Ok(refusal(StatusCode::SERVICE_UNAVAILABLE, "SlowDown")),
-            Fate::Failed => return Ok(refusal(StatusCode::INTERNAL_SERVER_ERROR, "InternalError")),
-            Fate::LostRequest => return Err(io::ErrorKind::ConnectionReset.into()),
+            Fate::Throttled => Ok(refusal(StatusCode::SERVICE_UNAVAILABLE, "SlowDown")),
+            Fate::Failed => Ok(refusal(StatusCode::INTERNAL_SERVER_ERROR, "InternalError")),
+            Fate::LostRequest => Err(io::ErrorKind::ConnectionReset.into()),
             Fate::Slow => {
                 tokio::time::sleep(Duration::from_millis(30)).await;
                 self.serve(request).await

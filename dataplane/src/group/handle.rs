@@ -4,7 +4,7 @@ use super::{Catalog, Error, Machine};
 use crate::entry::{Kind, Proposal};
 use crate::log::{Disk, GroupLog};
 use crate::overlay::Pages;
-use crate::raft::{Applied, Callback, Refused, Solitary, Types, WriteResult};
+use crate::raft::{Applied, Callback, Solitary, Types, WriteResult};
 use futures::FutureExt;
 use openraft::errors::ClientWriteError;
 use openraft::{Raft, ReadPolicy, ServerState, SnapshotPolicy};
@@ -322,10 +322,4 @@ fn watch_leadership(raft: &Raft<Types, Machine>, serves: Arc<AtomicBool>) -> wat
     };
     tokio::spawn(task);
     receiver
-}
-
-impl From<Refused> for Outcome {
-    fn from(refused: Refused) -> Outcome {
-        Outcome::Applied(Applied::Refused(refused))
-    }
 }
