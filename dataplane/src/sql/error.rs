@@ -168,9 +168,16 @@ impl Error {
     /// A page could not be read, whatever SQLite made of it.
     pub(super) fn from_fault(fault: &Fault) -> Error {
         let (kind, message) = of_fault(fault);
-        let code = if kind == Kind::Corrupt { ffi::SQLITE_CORRUPT } else { ffi::SQLITE_IOERR_READ };
+        let code = if kind == Kind::Corrupt {
+            ffi::SQLITE_CORRUPT
+        } else {
+            ffi::SQLITE_IOERR_READ
+        };
         let message = message.unwrap_or_default();
-        Error { extended: Some(code), ..Error::new(Code::Sqlite(code & 0xff), kind, message) }
+        Error {
+            extended: Some(code),
+            ..Error::new(Code::Sqlite(code & 0xff), kind, message)
+        }
     }
 
     fn from_code(extended: c_int, message: String, around: Circumstances) -> Error {
