@@ -4,9 +4,12 @@ use super::status::HttpError;
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, header};
-use http_body_util::LengthLimitError;
+use http_body_util::{BodyExt, LengthLimitError};
 use orion_api::Code;
 use std::time::Duration;
+
+/// How many times the largest body is read and dropped, so that its client hears what is wrong.
+const DISCARDED_BODIES: usize = 4;
 
 /// The whole body.
 pub(super) async fn read(
@@ -18,8 +21,12 @@ pub(super) async fn read(
     let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    // Before a byte is read: what is announced too large need not be sent.
     if announced.is_some_and(|length| length > bytes_max as u64) {
+        // A client that asks first need not send it.
+        if !headers.contains_key(header::EXPECT) {
+            let most = bytes_max.saturating_mul(DISCARDED_BODIES);
+            let _ = tokio::time::timeout(time, discard(body, most)).await;
+        }
         return Err(too_large(bytes_max));
     }
     match tokio::time::timeout(time, axum::body::to_bytes(body, bytes_max)).await {
@@ -33,6 +40,17 @@ pub(super) async fn read(
             Code::RequestTimeout,
             format!("the body did not arrive within {} s", time.as_secs()),
         )),
+    }
+}
+
+/// Reads and drops up to `bytes_max`. A connection that is closed while its client still sends is reset, and
+/// the client sees that instead of the reply.
+async fn discard(mut body: Body, bytes_max: usize) {
+    let mut dropped = 0;
+    while dropped < bytes_max
+        && let Some(Ok(frame)) = body.frame().await
+    {
+        dropped += frame.data_ref().map_or(0, Bytes::len);
     }
 }
 

@@ -223,6 +223,19 @@ for (const [transport, createClient] of Object.entries(transports)) {
             assert.match(error.message, /no-such-database/);
         });
 
+        test("a request that is too large is an error with a reason, not a broken connection", async (t) => {
+            const client = await connect(t, { createClient });
+            const error = await errorOf(client.execute({ sql: "SELECT ?", args: [new Uint8Array(30 << 20)] }));
+            assert.equal(error.code, "REQUEST_TOO_LARGE", String(error));
+            assert.equal((await client.execute("SELECT 1 AS v")).rows[0].v, 1);
+        });
+
+        test("a result that is too large is an error with a reason", async (t) => {
+            const client = await connect(t, { createClient });
+            const error = await errorOf(client.execute("SELECT zeroblob(20000000) UNION ALL SELECT zeroblob(20000000)"));
+            assert.equal(error.code, "RESPONSE_TOO_LARGE");
+        });
+
         test("after an error the client goes on", async (t) => {
             const client = await connect(t, { createClient });
             await errorOf(client.execute("SELECT * FROM missing"));
