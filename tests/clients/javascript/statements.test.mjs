@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { LibsqlError, createClient as createDefaultClient } from "@libsql/client";
-import { connect, connectTo, errorOf, server, transports } from "./support.mjs";
+import { connect, connectTo, createDatabase, errorOf, server, transports } from "./support.mjs";
 
 const PARSE_OR_NAME = /^SQL_PARSE_ERROR$|^SQLITE_ERROR$/;
 
@@ -11,6 +11,23 @@ test("the package's default entry reaches the server", async (t) => {
     const client = await connect(t, { createClient: createDefaultClient });
     assert.equal(client.protocol, "http");
     assert.equal((await client.execute("SELECT 1 + 1 AS two")).rows[0].two, 2);
+});
+
+test("the scheme libsql: reaches it too, without TLS", async (t) => {
+    const { url } = await createDatabase();
+    const client = connectTo(t, { url: `${url.replace("http:", "libsql:")}?tls=0` });
+    assert.equal((await client.execute("SELECT 1 + 1 AS two")).rows[0].two, 2);
+});
+
+test("a dropped database is gone for who uses it, an open transaction included", async (t) => {
+    const database = await createDatabase();
+    const client = connectTo(t, database);
+    const transaction = await client.transaction("write");
+    await transaction.execute("CREATE TABLE x (v)");
+    const dropped = await fetch(`${server}/_orion/v1/databases/${database.name}`, { method: "DELETE" });
+    assert.ok(dropped.ok);
+    assert.equal((await errorOf(transaction.commit())).code, "DATABASE_NOT_FOUND");
+    assert.equal((await errorOf(client.execute("SELECT 1"))).code, "DATABASE_NOT_FOUND");
 });
 
 for (const [transport, createClient] of Object.entries(transports)) {
