@@ -40,6 +40,20 @@ impl Layer {
         self.extent.page_count
     }
 
+    /// Writes zeros for pages that one step cut off and a later one brought back unwritten. The entry tells
+    /// nothing of the size in between: without them the members would keep what the pages were before, and the
+    /// next difference, which is against zeros here, would not lead to its checksum there.
+    pub(super) fn fill_gap(&mut self, before: Extent) {
+        let Some(size) = self.extent.page_size else {
+            return;
+        };
+        for no in self.limit.saturating_add(1)..=before.page_count.min(self.extent.page_count) {
+            if !self.images.contains_key(&no) {
+                self.images.insert(no, Bytes::from_static(&ZEROS[..size.len()]));
+            }
+        }
+    }
+
     pub(super) fn page_size(&self) -> u32 {
         self.extent.page_size.map_or(0, PageSize::bytes)
     }

@@ -17,6 +17,8 @@ mod queue;
 mod request;
 mod settings;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod threads;
 mod work;
 

@@ -31,6 +31,7 @@ use bytes::Bytes;
 use orion_api::{Code, Version};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -87,6 +88,15 @@ impl Drop for Turn {
         self.queue.state.lock().turn_is_taken = false;
         self.queue.wake();
     }
+}
+
+/// Who has the turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Holder {
+    /// A request of the queue: nothing is proposed until it ends.
+    Request,
+    /// A stream: each of its commits may be proposed at once.
+    Stream,
 }
 
 /// What to propose, made under the lock and sent outside of it.
@@ -165,12 +175,16 @@ impl Queue {
     }
 
     /// Answers when everything that the holder of the turn can see now is applied.
-    pub(super) fn answer_when_visible(&self, answer: Answer) {
+    pub(super) fn answer_when_visible(&self, holder: Holder, answer: Answer) {
         let state = &mut *self.state.lock();
         let head = &mut state.head;
-        if head.failed.is_some() && head.fresh.is_none() {
-            // It may have seen what will never be.
-            answer(Err(not_applied()));
+        if let Some(failed) = &head.failed {
+            // It may have seen what will never be. All that a request did is in `fresh`, which nobody proposes
+            // any more; but earlier commits of a stream may be in the very entry that failed.
+            answer(Err(match holder {
+                Holder::Request => not_applied(),
+                Holder::Stream => failed.clone(),
+            }));
         } else if head.fresh.is_some() {
             head.fresh_answers.push(answer);
         } else if let Some(waiting) = head.flights.iter_mut().rev().find(|waiting| !waiting.landed) {
@@ -254,6 +268,12 @@ impl Queue {
             && !in_the_air
     }
 
+    /// Requests and streams that wait for the turn.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.state.lock().jobs.len()
+    }
+
     /// Closes the shared writer's connection of an idle database.
     pub(super) fn close_writer(&self) {
         if let Some(mut writer) = self.writer.try_lock() {
@@ -306,7 +326,10 @@ impl Queue {
                     }));
                 }
                 Some((Job::Request { request, key }, generation)) => {
-                    self.run(request, key, generation);
+                    let run = || self.run(request, key, generation);
+                    if catch_unwind(AssertUnwindSafe(run)).is_err() {
+                        self.panicked();
+                    }
                     self.state.lock().turn_is_taken = false;
                 }
             }
@@ -325,6 +348,17 @@ impl Queue {
         let job = state.jobs.pop_front()?;
         state.turn_is_taken = true;
         Some((job, state.head.generation))
+    }
+
+    /// A request panicked in the middle: what it did so far must not be committed without the rest, and the
+    /// turn must not be lost with it. Its client hears that the outcome is not known.
+    fn panicked(&self) {
+        tracing::error!(database = %self.database.id, "a request panicked on the writer");
+        *self.writer.lock() = None;
+        let head = &mut self.state.lock().head;
+        head.failed
+            .get_or_insert_with(|| Error::new(Code::Internal, "another request failed; nothing was applied"));
+        head.fresh_answers.send(&Err(not_applied()));
     }
 
     fn run(self: &Arc<Self>, request: Box<dyn Erased>, key: Option<IdempotencyKey>, generation: u64) {
@@ -385,7 +419,10 @@ impl Queue {
             match self.recorded(key) {
                 Ok(None) => {}
                 Ok(Some(recorded)) => {
-                    self.answer_when_visible(Box::new(move |at| request.reply(at, Some(recorded))));
+                    self.answer_when_visible(
+                        Holder::Request,
+                        Box::new(move |at| request.reply(at, Some(recorded))),
+                    );
                     return true;
                 }
                 Err(error) => {
@@ -401,7 +438,7 @@ impl Queue {
         }
         debug_assert_ne!(progress, Progress::NeedsTurn, "the shared writer has the turn");
         let recorded = key.map(|key| self.record(&key, before, &*request));
-        self.answer_when_visible(Box::new(move |at| request.reply(at, recorded)));
+        self.answer_when_visible(Holder::Request, Box::new(move |at| request.reply(at, recorded)));
         self.state.lock().head.fresh_requests += 1;
         self.counters.units.fetch_add(1, Ordering::Relaxed);
         !writer.connection.is_marked() && !writer.connection.is_poisoned()
@@ -470,7 +507,8 @@ impl Queue {
             return None;
         }
         // A stream that holds the turn may be about to add to it; each of its commits is complete in itself.
-        let layer = state.head.fresh.take()?;
+        let mut layer = state.head.fresh.take()?;
+        layer.fill_gap(state.head.extent());
         state.first_fresh = None;
         self.counters
             .entry_requests

@@ -14,7 +14,7 @@
 
 use super::backend::ConnectionBackend;
 use super::handle::{Database, deadline_passed, stopped};
-use super::queue::Turn;
+use super::queue::{Holder, Turn};
 use super::{Access, Error, Finished, Position, Progress, RequestOptions, Work, WorkResult};
 use crate::sql::{Connection, Role};
 use orion_api::Code;
@@ -187,7 +187,7 @@ impl Stream {
         if had_turn {
             self.database
                 .queue
-                .answer_when_visible(Box::new(move |at| drop(sender.send(at))));
+                .answer_when_visible(Holder::Stream, Box::new(move |at| drop(sender.send(at))));
         }
         if is_autocommit {
             session.end_transaction();

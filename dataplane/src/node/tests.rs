@@ -37,6 +37,9 @@ impl Work for Script {
             if result.is_err() && connection.take_wants_turn() {
                 return Progress::NeedsTurn;
             }
+            if result.is_err() && connection.take_wants_patience() {
+                return Progress::NeedsPatience;
+            }
             self.results.push(result);
         }
         Progress::Done

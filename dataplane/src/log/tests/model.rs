@@ -1,6 +1,5 @@
 //! Random operations against a model, reopened at random.
 
-use super::super::stored::log_id;
 use super::super::{Disk, GroupLog, Options};
 use super::{append, content, entry, read};
 use crate::raft::{Entry, LogId, Vote};
