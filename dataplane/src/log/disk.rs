@@ -191,12 +191,13 @@ impl Disk {
 
     /// Flushes what is queued and ends the threads. All groups must have been shut down.
     pub fn close(&self) {
-        self.core.spare.stop();
         let _ = self.jobs.send(Job::Stop);
+        // The flusher is the first of the threads. The spare is stopped after it: what is queued may need one.
         for thread in self.threads.lock().drain(..) {
             if thread.join().is_err() {
                 tracing::error!("a thread of the log panicked");
             }
+            self.core.spare.stop();
         }
     }
 }

@@ -341,3 +341,24 @@ async fn a_frame_larger_than_a_segment_is_durable_too() {
     expected.extend(entries(1, 3..6, 100));
     assert_eq!(read(&mut disk.group("a"), 0..10).await, content(&expected));
 }
+
+#[tokio::test]
+async fn closing_writes_what_is_queued_even_if_it_needs_more_segments() {
+    let dir = tempfile::tempdir().expect("a folder");
+    {
+        let disk = open(dir.path());
+        let mut log = disk.group("a");
+        for i in 0..40 {
+            log.append(entries(1, i..i + 1, 60_000), IOFlushed::noop())
+                .await
+                .expect("queued");
+        }
+        disk.close();
+        assert!(!disk.is_poisoned());
+    }
+    let disk = open(dir.path());
+    assert_eq!(
+        read(&mut disk.group("a"), 0..100).await,
+        content(&entries(1, 0..40, 60_000))
+    );
+}
