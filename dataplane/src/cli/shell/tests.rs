@@ -36,7 +36,10 @@ impl Server {
                     };
                 }
             },
-            None => rusqlite::Connection::open(self.path.as_ref().expect("a path")).expect("opened"),
+            None => {
+                crate::vfs::start().expect("SQLite starts");
+                rusqlite::Connection::open(self.path.as_ref().expect("a path")).expect("opened")
+            }
         };
         let mut closed = false;
         let results = request.requests.into_iter().map(|request| {

@@ -70,6 +70,7 @@ fn a_dump_makes_an_equal_database() {
 fn a_dump_is_plain_sql_for_stock_sqlite() {
     let (_, mut connection) = writer();
     script(&mut connection, CONTENT);
+    crate::vfs::start().expect("SQLite starts");
     let stock = rusqlite::Connection::open_in_memory().expect("opens");
     stock.execute_batch(&dumped(&mut connection)).expect("runs");
     let count: i64 = stock

@@ -90,6 +90,7 @@ impl Pair {
     fn new() -> Pair {
         start().expect("SQLite starts");
         let (memory, ours) = writer();
+        crate::vfs::start().expect("SQLite starts");
         let stock = rusqlite::Connection::open_in_memory().expect("opens");
         stock
             .set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)
