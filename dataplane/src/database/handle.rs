@@ -3,6 +3,7 @@
 use super::backend::ConnectionBackend;
 use super::counters::{CodeLabel, Counters};
 use super::hints::Hints;
+use super::interrupt::interruptible;
 use super::queue::Queue;
 use super::request::{Erased, Request, Ticket};
 use super::stream::Stream;
@@ -264,6 +265,7 @@ impl Database {
         }
         let (reply, receiver) = oneshot::channel();
         let (queue, options) = (Arc::clone(&self.queue), Arc::clone(&self.options));
+        let (_waiter, interruptible) = interruptible();
         let submitted = self.threads.submit(&self.read_lane, move || {
             let reader = reader.map_or_else(|| Reader::open(&queue, &options), Ok);
             let result = reader.map(|mut reader| {
@@ -272,8 +274,16 @@ impl Database {
                     reader.connection.rollback();
                     work.restart();
                 }
-                let progress = reader.resume(&mut work);
-                (work, progress, reader)
+                let Reader {
+                    mut connection,
+                    backend,
+                } = reader;
+                let is_awaited = || !reply.is_closed();
+                let run = |connection: &mut Connection| resume(connection, &mut work);
+                let progress = interruptible.run(&mut connection, is_awaited, run);
+                let reader = Reader { connection, backend };
+                // Whoever is not there to take the answer takes any.
+                (work, progress.unwrap_or(Progress::Done), reader)
             });
             drop(reply.send(result));
         });
@@ -346,20 +356,21 @@ impl Database {
     }
 }
 
-impl Reader {
-    fn resume<W: Work>(&mut self, work: &mut W) -> Progress {
-        let progress = work.resume(&mut self.connection);
-        if progress != Progress::NeedsPatience && !self.connection.is_autocommit() {
-            self.connection.rollback();
-        }
-        self.connection.take_wants_turn();
-        progress
+/// Goes on with a unit on a reader's connection, and leaves no transaction behind.
+fn resume<W: Work>(connection: &mut Connection, work: &mut W) -> Progress {
+    let progress = work.resume(connection);
+    if progress != Progress::NeedsPatience && !connection.is_autocommit() {
+        connection.rollback();
     }
+    connection.take_wants_turn();
+    progress
+}
 
+impl Reader {
     fn resume_briefly<W: Work>(&mut self, work: &mut W) -> Progress {
         self.backend.set_brief(true);
         self.connection.set_brief(Some(Instant::now() + BRIEF));
-        let progress = self.resume(work);
+        let progress = resume(&mut self.connection, work);
         self.connection.set_brief(None);
         self.backend.set_brief(false);
         progress

@@ -12,6 +12,7 @@ mod handle;
 mod head;
 mod hints;
 mod idempotency;
+mod interrupt;
 mod options;
 mod queue;
 mod request;

@@ -14,6 +14,7 @@
 
 use super::backend::ConnectionBackend;
 use super::handle::{Database, deadline_passed, stopped};
+use super::interrupt::interruptible;
 use super::queue::{Holder, Turn};
 use super::{Access, Error, Finished, Position, Progress, RequestOptions, Work, WorkResult};
 use crate::sql::{Connection, Role};
@@ -139,11 +140,15 @@ impl Stream {
     ) -> Result<(Box<Session>, W, Progress), Error> {
         let (reply, receiver) = oneshot::channel();
         let database = Arc::clone(&self.database);
+        let (_waiter, interruptible) = interruptible();
         let submitted = self.database.threads.submit(&self.database.stream_lane, move || {
             let session = session.map_or_else(|| Session::open(&database), Ok);
             let result = session.and_then(|mut session| {
                 session.prepare(database.queue.generation())?;
-                let progress = work.resume(&mut session.connection);
+                let is_awaited = || !reply.is_closed();
+                let run = |connection: &mut Connection| work.resume(connection);
+                let progress = interruptible.run(&mut session.connection, is_awaited, run);
+                let progress = progress.ok_or_else(stopped)?;
                 session.connection.take_wants_turn();
                 Ok((session, work, progress))
             });

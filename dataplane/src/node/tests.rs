@@ -189,3 +189,28 @@ async fn a_dropped_name_can_be_used_again_by_another_database() {
     assert_ne!(node.get("app").expect("there").id, old.id);
     node.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_whose_client_is_gone_holds_up_nobody() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let node = Node::start(options(dir.path())).await.expect("starts");
+    with_table(&node, "app").await;
+    let database = node.databases.find("app").expect("the database");
+    let stream = database.open_stream().expect("a stream");
+    let begin = Script::new(&["BEGIN IMMEDIATE", "INSERT INTO t (v) VALUES ('x')"]);
+    stream
+        .run(begin, &RequestOptions::default())
+        .await
+        .expect("it runs");
+    let endless = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c";
+    let anything = RequestOptions::default();
+    let endless = stream.run(Script::new(&[endless]), &anything);
+    // The client waits a little, and goes away.
+    let waited = tokio::time::timeout(Duration::from_millis(200), endless).await;
+    assert!(waited.is_err(), "it ended");
+    drop(stream);
+    // Else this would wait until its own deadline and fail.
+    insert(&node, "app", 1).await;
+    assert_eq!(count(&node, "app").await, 1);
+    node.stop().await;
+}
