@@ -168,6 +168,14 @@ name! {
     /// What people call a database. Unique within one object-store root; may be given to another id later.
     DatabaseName, "database", 128
 }
+
+impl DatabaseName {
+    /// The database of the operator views. No text parses to it, so that nobody creates or drops it.
+    pub fn of_views() -> DatabaseName {
+        DatabaseName("_orion".to_owned())
+    }
+}
+
 name! {
     /// A replication group.
     GroupName, "group", 30

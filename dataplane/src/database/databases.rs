@@ -8,11 +8,12 @@ use super::handle::Database;
 use super::hints::Hints;
 use super::threads::SqlThreads;
 use super::{Error, Options};
-use crate::group::Group;
+use crate::group::{self, Group};
+use crate::vfs::Table;
 use orion_api::{Code, DatabaseId};
 use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -27,6 +28,7 @@ pub struct Databases {
     tasks: TaskTracker,
     counters: Arc<Counters>,
     open: Mutex<HashMap<DatabaseId, Arc<Database>>>,
+    views: OnceLock<Arc<Database>>,
 }
 
 /// Time without a request after which the connections of a database are closed.
@@ -48,6 +50,7 @@ impl Databases {
             tasks,
             counters: Arc::default(),
             open: Mutex::default(),
+            views: OnceLock::new(),
         })
     }
 
@@ -57,25 +60,39 @@ impl Databases {
             let message = format!("there is no database {name:?}; create it with `orion db create {name}`");
             Error::new(Code::DatabaseNotFound, message)
         };
+        if let Some(views) = self.views.get().filter(|views| views.name() == name) {
+            return Ok(Arc::clone(views));
+        }
         let entry = self.group.catalog.find(name).ok_or_else(not_found)?;
         let mut open = self.open.lock();
-        let database = open.entry(entry.id).or_insert_with(|| {
-            Database::new(
-                Arc::clone(&entry),
-                Arc::clone(&self.group),
-                Arc::clone(&self.threads),
-                Arc::clone(&self.hints),
-                Arc::clone(&self.options),
-                self.tasks.clone(),
-                Arc::clone(&self.counters),
-            )
-        });
+        let database = open.entry(entry.id).or_insert_with(|| self.database(&entry));
         Ok(Arc::clone(database))
+    }
+
+    fn database(&self, entry: &Arc<group::Database>) -> Arc<Database> {
+        Database::new(
+            Arc::clone(entry),
+            Arc::clone(&self.group),
+            Arc::clone(&self.threads),
+            Arc::clone(&self.hints),
+            Arc::clone(&self.options),
+            self.tasks.clone(),
+            Arc::clone(&self.counters),
+        )
+    }
+
+    /// Makes the database of the views, with these tables. It is in no catalog, so that nothing is ever
+    /// proposed, materialized or dropped for it.
+    pub(crate) fn set_views(&self, tables: Arc<[Table]>) {
+        let views = self.database(&Arc::new(group::Database::of_views()));
+        views.set_tables(tables);
+        // Once, at the start of the node.
+        let _ = self.views.set(views);
     }
 
     /// Whether there is a database with this name.
     pub fn exists(&self, name: &str) -> bool {
-        self.group.catalog.find(name).is_some()
+        self.views.get().is_some_and(|views| views.name() == name) || self.group.catalog.find(name).is_some()
     }
 
     /// What all databases count.

@@ -9,13 +9,15 @@ use super::request::{Erased, Request, Ticket};
 use super::stream::Stream;
 use super::threads::{Lane, SqlThreads};
 use super::{Access, Error, Finished, Options, Position, Progress, RequestOptions, Work, WorkResult};
+use crate::entry::Limits;
 use crate::group::{self, Group};
 use crate::sql::{Connection, Role};
+use crate::vfs::Table;
 use orion_api::hrana::ReadPolicy;
 use orion_api::{Code, DatabaseId, Version};
 use parking_lot::Mutex;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
@@ -35,6 +37,8 @@ pub struct Database {
     readers: Mutex<Vec<Reader>>,
     used: Mutex<Instant>,
     counters: Arc<Counters>,
+    /// Of `_orion` only: tables of the service's own, instead of data.
+    tables: OnceLock<Arc<[Table]>>,
 }
 
 impl std::fmt::Debug for Database {
@@ -90,8 +94,20 @@ impl Database {
             readers: Mutex::default(),
             used: Mutex::new(Instant::now()),
             counters,
+            tables: OnceLock::new(),
             options,
         })
+    }
+
+    /// It is one of views: it has these tables and nobody writes it.
+    pub(super) fn set_tables(&self, tables: Arc<[Table]>) {
+        // Once, before anybody uses it.
+        let _ = self.tables.set(tables);
+    }
+
+    /// The tables of the views, if it is the database of the views.
+    pub(super) fn tables(&self) -> Option<&Arc<[Table]>> {
+        self.tables.get()
     }
 
     /// Its id.
@@ -132,6 +148,12 @@ impl Database {
         self.touch();
         self.check_served()?;
         self.wait_for_policy(options).await?;
+        if self.tables.get().is_some() && options.idempotency.is_some() {
+            return Err(Error::new(
+                Code::InvalidRequest,
+                "the views cannot be written; leave the idempotency key away",
+            ));
+        }
         let unit = self.hints.unit(self.entry.id, &work);
         if options.idempotency.is_none() && !self.hints.writes(unit) {
             match self.read(work).await? {
@@ -266,8 +288,9 @@ impl Database {
         let (reply, receiver) = oneshot::channel();
         let (queue, options) = (Arc::clone(&self.queue), Arc::clone(&self.options));
         let (_waiter, interruptible) = interruptible();
+        let tables = self.tables.get().cloned();
         let submitted = self.threads.submit(&self.read_lane, move || {
-            let reader = reader.map_or_else(|| Reader::open(&queue, &options), Ok);
+            let reader = reader.map_or_else(|| Reader::open(&queue, &options, tables.as_ref()), Ok);
             let result = reader.map(|mut reader| {
                 if !reader.connection.is_autocommit() {
                     // The open transaction pinned a view that does not wait. It only read: begin again.
@@ -381,14 +404,32 @@ impl Reader {
         !self.connection.is_marked() && !self.connection.is_poisoned()
     }
 
-    fn open(queue: &Arc<Queue>, options: &Options) -> Result<Reader, Error> {
+    fn open(queue: &Arc<Queue>, options: &Options, tables: Option<&Arc<[Table]>>) -> Result<Reader, Error> {
         let backend = ConnectionBackend::new(Arc::clone(queue));
-        // A stream's role without a turn: a write is refused, and the refusal says that a turn would help.
-        let sql = options.connection(Role::Stream, &queue.database.limits.load());
-        let connection =
-            Connection::open(Arc::clone(&backend) as _, sql).map_err(|error| Error::sql(&error))?;
+        let connection = connect(&backend, options, &queue.database.limits.load(), tables)?;
         Ok(Reader { connection, backend })
     }
+}
+
+/// A connection for reading and, with a turn, for writing. One with the views' tables may not write: SQLite
+/// refuses it at once, and nothing asks for the writer's turn.
+pub(super) fn connect(
+    backend: &Arc<ConnectionBackend>,
+    options: &Options,
+    limits: &Limits,
+    tables: Option<&Arc<[Table]>>,
+) -> Result<Connection, Error> {
+    // A stream's role without a turn: a write is refused, and the refusal says that a turn would help.
+    let role = tables.map_or(Role::Stream, |_| Role::Reader);
+    let sql = options.connection(role, limits);
+    let mut connection =
+        Connection::open(Arc::clone(backend) as _, sql).map_err(|error| Error::sql(&error))?;
+    if let Some(tables) = tables {
+        connection
+            .add_tables(tables)
+            .map_err(|error| Error::sql(&error))?;
+    }
+    Ok(connection)
 }
 
 pub(super) fn stopped() -> Error {

@@ -13,11 +13,11 @@
 //! INVARIANT: whatever ran with the turn is answered when everything it could see is applied.
 
 use super::backend::ConnectionBackend;
-use super::handle::{Database, deadline_passed, stopped};
+use super::handle::{Database, connect, deadline_passed, stopped};
 use super::interrupt::interruptible;
 use super::queue::{Holder, Turn};
 use super::{Access, Error, Finished, Position, Progress, RequestOptions, Work, WorkResult};
-use crate::sql::{Connection, Role};
+use crate::sql::Connection;
 use orion_api::Code;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -272,11 +272,8 @@ fn roll_back(database: &Arc<Database>, session: Box<Session>) {
 impl Session {
     fn open(database: &Arc<Database>) -> Result<Box<Session>, Error> {
         let backend = ConnectionBackend::new(Arc::clone(&database.queue));
-        let options = database
-            .options
-            .connection(Role::Stream, &database.entry.limits.load());
-        let connection =
-            Connection::open(Arc::clone(&backend) as _, options).map_err(|error| Error::sql(&error))?;
+        let limits = database.entry.limits.load();
+        let connection = connect(&backend, &database.options, &limits, database.tables())?;
         let generation = database.queue.generation();
         Ok(Box::new(Session {
             connection,

@@ -107,6 +107,15 @@ impl Database {
         }
     }
 
+    /// The database of the views: empty, and in no catalog.
+    pub(crate) fn of_views() -> Database {
+        let create = entry::Create {
+            epoch: 1,
+            ..entry::Create::default()
+        };
+        Database::new(&create, DatabaseId::from_bytes([0; 16]), DatabaseName::of_views())
+    }
+
     /// True while it is served.
     pub(crate) fn is_active(&self) -> bool {
         *self.state.read() == State::Active

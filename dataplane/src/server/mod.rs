@@ -11,7 +11,7 @@ use crate::database::Databases;
 use crate::hrana::{Service, StreamLimits};
 use crate::http::{Http, HttpSettings};
 use crate::node::{self, Node};
-use crate::{http, metrics};
+use crate::{http, metrics, views};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -105,7 +105,12 @@ impl Server {
             node.create(name.as_str(), crate::entry::Limits::default(), None)
                 .await?;
         }
-        let router = router(&node, &config, address, &stop)?;
+        let url = match config.public_url {
+            Some(_) => config.client_url(),
+            None => format!("http://{address}"),
+        };
+        views::install(&node, &url);
+        let router = router(&node, &config, url, &stop)?;
         let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
             // Small replies must not wait for more to send.
             if let Err(error) = stream.set_nodelay(true) {
@@ -173,7 +178,7 @@ impl Server {
 fn router(
     node: &Arc<Node>,
     config: &Config,
-    address: SocketAddr,
+    url: String,
     stop: &CancellationToken,
 ) -> Result<axum::Router, Error> {
     let key_path = config.data_dir.join("signing-key");
@@ -204,10 +209,6 @@ fn router(
             expiring.service.expire(Instant::now());
         }
     });
-    let url = match config.public_url {
-        Some(_) => config.client_url(),
-        None => format!("http://{address}"),
-    };
     let admin = http::admin::router(Arc::new(admin::NodeAdmin::new(Arc::clone(node), url)));
     let metrics = metrics::router(Arc::clone(node), Arc::clone(&shared));
     let others = shared.guard_admin(admin).merge(metrics);

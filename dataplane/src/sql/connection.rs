@@ -98,6 +98,16 @@ impl Connection {
             }))
     }
 
+    /// Adds tables of the service's own.
+    pub fn add_tables(&mut self, tables: &[vfs::Table]) -> Result<(), Error> {
+        let added = self.link.run(|| {
+            tables
+                .iter()
+                .try_for_each(|table| vfs::add_table(&self.inner, table.clone()))
+        });
+        added.map_err(|error| failure(error, &self.link))
+    }
+
     /// Runs exactly one statement. With `want_rows` false its rows are counted in nothing and dropped.
     ///
     /// A result larger than the budget ends a writing statement as an interrupt would: its whole transaction

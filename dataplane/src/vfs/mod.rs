@@ -22,7 +22,7 @@
 //! INVARIANT: no panic crosses into SQLite: it becomes an error and the connection is poisoned.
 //!
 //! Modules: `main_file`, `temp_file`, `pragma`, `quota` and `link` are safe code that decides; `ffi`,
-//! `control` and `heap` speak C, and are the only unsafe code of the product.
+//! `control`, `heap` and `table` speak C, and are the only unsafe code of the product.
 
 mod backend;
 mod control;
@@ -35,6 +35,7 @@ pub(crate) mod memory;
 mod pragma;
 mod quota;
 mod registry;
+mod table;
 mod temp_file;
 #[cfg(test)]
 mod tests;
@@ -44,6 +45,7 @@ pub use control::{memory_used, reset_cache, watch};
 pub use link::{Fault, Link, Settings};
 pub use quota::{Quota, TempSpace};
 pub use registry::open;
+pub use table::{Rows, Table, add_table};
 
 /// Starts SQLite with the VFS and the heap limit. Before anything else uses SQLite in this process; [`open`] does
 /// it too. False if SQLite had already started, so that the heap of a connection is not limited.

@@ -5,6 +5,8 @@
 //! about what Orion refuses or adds.
 //! A named connection of a script is a stream here, and a connection there.
 
+#![allow(clippy::print_stdout, reason = "of the crash tests' server")]
+
 mod plain;
 #[allow(dead_code, reason = "the crash tests use more of it")]
 #[path = "../crash/server.rs"]
@@ -13,7 +15,9 @@ mod streams;
 mod text;
 
 use orion_api::admin::CreateDatabase;
-use orion_api::client::Client;
+use orion_api::client::{Client, SqlOptions};
+use orion_api::hrana::Statement;
+use orion_api::{DatabaseName, Kind, Value};
 use server::Server;
 use sqllogictest::{AsyncDB, MakeConnection, Runner};
 use std::future::ready;
@@ -83,4 +87,43 @@ async fn scripts_hold_on_plain_sqlite() {
 async fn what_orion_refuses_and_adds() {
     let failures = on_orion("orion").await;
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_views_are_tables_that_nobody_writes() {
+    let home = tempfile::tempdir().expect("a directory");
+    let server = Server::start(home.path(), None).await;
+    let client = Client::new(&server.url, None).expect("a client");
+    let gone: DatabaseName = "gone".parse().expect("a name");
+    client
+        .create_database(&CreateDatabase::named(gone.clone()))
+        .await
+        .expect("a database");
+    client.drop_database(&gone).await.expect("dropped");
+    let views = client.with_database("_orion");
+    for script in scripts("views") {
+        let failure = run(&script, || ready(Ok(streams::Connection::new(&views)))).await;
+        assert_eq!(failure, None);
+    }
+    // On shared connections too, and a key cannot lead to the writer.
+    let options = SqlOptions {
+        idempotency_key: Some("key".to_owned()),
+        ..SqlOptions::default()
+    };
+    let statement = || Statement::new("SELECT count(*) FROM database_catalog");
+    let counted = views.execute(statement(), &SqlOptions::default()).await;
+    assert_eq!(counted.expect("a row").rows[0], [Value::Integer(2)]);
+    assert_eq!(
+        views
+            .execute(statement(), &options)
+            .await
+            .expect_err("refused")
+            .kind(),
+        Kind::Invalid
+    );
+    let write = views
+        .execute(Statement::new("CREATE TABLE t(a)"), &SqlOptions::default())
+        .await;
+    assert!(write.is_err());
+    assert!(client.drop_database(&DatabaseName::of_views()).await.is_err());
 }
