@@ -31,7 +31,8 @@ pub(crate) fn measure(directory: &Path, time: Duration) -> anyhow::Result<Disk> 
 
 fn append(path: &Path, time: Duration) -> anyhow::Result<Disk> {
     let mut file = OpenOptions::new().create_new(true).append(true).open(path)?;
-    let mut latencies = Histogram::<u64>::new(3)?;
+    // Up to a minute, in nanoseconds.
+    let mut latencies = Histogram::<u64>::new_with_max(60_000_000_000, 3)?;
     let end = Instant::now() + time;
     while Instant::now() < end {
         let start = Instant::now();

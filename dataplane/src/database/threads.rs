@@ -7,7 +7,8 @@
 //! There are more threads than cores, because a thread that waits for the object store, or runs a long
 //! query, must not hold up the others. But waking one costs about as much as a short query. So a task that
 //! finds as many threads awake as there are cores wakes no other one: those come to it in microseconds. If
-//! they do not, because they run something long, the *relief* thread notices within [`RELIEF`] and wakes one.
+//! they do not, because they run something *long*, the relief thread notices within [`RELIEF`] and wakes others:
+//! a thread with a long task counts as asleep until the task is over, so that tasks that come later do not wait.
 //!
 //! LIMIT: the number of threads; per lane the number of tasks that run, and of tasks that wait.
 
@@ -15,7 +16,7 @@ use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 type Task = Box<dyn FnOnce() + Send>;
 
@@ -53,9 +54,23 @@ struct State {
     awake: usize,
     threads: usize,
     relief_watches: bool,
-    /// Tasks taken so far: if it does not move, everybody is busy with something long.
-    taken: u64,
+    /// What each thread runs.
+    running: Vec<Running>,
+    /// Threads with a long task.
+    long: usize,
     stopped: bool,
+}
+
+/// What a thread is at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Running {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// A task, since then.
+    Since(Instant),
+    /// A task that takes longer than [`RELIEF`].
+    Long,
 }
 
 /// Tasks that share a limit.
@@ -104,6 +119,7 @@ impl SqlThreads {
             state: Mutex::new(State {
                 awake: count,
                 threads: count,
+                running: vec![Running::Nothing; count],
                 ..State::default()
             }),
             wake: Condvar::new(),
@@ -111,13 +127,16 @@ impl SqlThreads {
             busy: AtomicUsize::new(0),
             cores: cores.min(count),
         });
-        let spawn = |name: String, run: fn(&Shared)| {
+        let spawn = |name: String, run: Box<dyn FnOnce(&Shared) + Send>| {
             let shared = Arc::clone(&shared);
             std::thread::Builder::new().name(name).spawn(move || run(&shared))
         };
-        let mut threads = vec![spawn("orion-sql-relief".to_owned(), Shared::relieve)?];
+        let mut threads = vec![spawn("orion-sql-relief".to_owned(), Box::new(Shared::relieve))?];
         for i in 0..count {
-            threads.push(spawn(format!("orion-sql-{i}"), Shared::run)?);
+            threads.push(spawn(
+                format!("orion-sql-{i}"),
+                Box::new(move |shared| shared.run(i)),
+            )?);
         }
         Ok(Arc::new(SqlThreads {
             shared,
@@ -169,12 +188,16 @@ impl Shared {
     fn make_ready(&self, lane: Arc<Lane>) {
         let state = &mut *self.state.lock();
         state.ready.push_back(lane);
-        if state.awake < self.cores {
+        if self.may_wake(state) {
             self.call_one(state);
         } else if !state.relief_watches {
             state.relief_watches = true;
             self.relief.notify_one();
         }
+    }
+
+    fn may_wake(&self, state: &State) -> bool {
+        state.awake - state.long < self.cores
     }
 
     fn call_one(&self, state: &mut State) {
@@ -184,7 +207,7 @@ impl Shared {
         }
     }
 
-    /// Wakes one thread more whenever tasks wait and nobody came to take one for [`RELIEF`].
+    /// While tasks wait: notices which threads are at something long, and wakes others in their place.
     fn relieve(&self) {
         let mut state = self.state.lock();
         while !state.stopped {
@@ -193,16 +216,24 @@ impl Shared {
                 self.relief.wait(&mut state);
                 continue;
             }
-            let taken = state.taken;
             self.relief.wait_for(&mut state, RELIEF);
-            if state.taken == taken && !state.ready.is_empty() {
-                self.call_one(&mut state);
+            let state = &mut *state;
+            let is_long =
+                |running: &&mut Running| matches!(running, Running::Since(at) if at.elapsed() >= RELIEF);
+            for running in state.running.iter_mut().filter(is_long) {
+                *running = Running::Long;
+                state.long += 1;
+            }
+            for _ in 0..state.ready.len() {
+                if self.may_wake(state) {
+                    self.call_one(state);
+                }
             }
         }
     }
 
-    fn run(&self) {
-        while let Some(lane) = self.next() {
+    fn run(&self, thread: usize) {
+        while let Some(lane) = self.next(thread) {
             let task = lane.state.lock().tasks.pop_front();
             if let Some(task) = task {
                 self.busy.fetch_add(1, Ordering::Relaxed);
@@ -224,19 +255,79 @@ impl Shared {
         }
     }
 
-    fn next(&self) -> Option<Arc<Lane>> {
+    fn next(&self, thread: usize) -> Option<Arc<Lane>> {
         let mut state = self.state.lock();
+        if std::mem::take(&mut state.running[thread]) == Running::Long {
+            state.long -= 1;
+        }
         loop {
             if state.stopped {
                 return None;
             }
             if let Some(lane) = state.ready.pop_front() {
-                state.taken += 1;
+                state.running[thread] = Running::Since(Instant::now());
                 return Some(lane);
             }
             state.awake -= 1;
             // `call_one` counts the thread that it calls as awake; this condvar has no spurious wake-ups.
             self.wake.wait(&mut state);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    /// Long enough that only a thread that nobody wakes misses it.
+    const DEADLINE: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn long_tasks_of_one_lane_leave_threads_for_another() {
+        let threads = SqlThreads::start(6).expect("threads");
+        let (hostile, other) = (Lane::new(4, 100), Lane::new(1, 100));
+        let (release, held) = mpsc::channel::<()>();
+        let held = Arc::new(Mutex::new(held));
+        for _ in 0..8 {
+            let held = Arc::clone(&held);
+            // Ends when `release` is dropped.
+            let task = move || {
+                let _ = held.lock().recv();
+            };
+            threads.submit(&hostile, task).expect("queued");
+        }
+        for _ in 0..100 {
+            let (done, waits) = mpsc::channel();
+            threads
+                .submit(&other, move || {
+                    let _ = done.send(());
+                })
+                .expect("queued");
+            waits
+                .recv_timeout(DEADLINE)
+                .expect("it runs beside the long ones");
+        }
+        drop(release);
+        threads.stop();
+    }
+
+    #[test]
+    fn a_full_lane_refuses() {
+        let threads = SqlThreads::start(1).expect("threads");
+        let lane = Lane::new(1, 2);
+        let (release, held) = mpsc::channel::<()>();
+        let (begun, begins) = mpsc::channel();
+        let first = move || {
+            let _ = begun.send(());
+            let _ = held.recv();
+        };
+        threads.submit(&lane, first).expect("runs");
+        begins.recv_timeout(DEADLINE).expect("it runs");
+        assert_eq!(threads.submit(&lane, || {}), Ok(()));
+        assert_eq!(threads.submit(&lane, || {}), Ok(()));
+        assert_eq!(threads.submit(&lane, || {}), Err(LaneFull));
+        drop(release);
+        threads.stop();
     }
 }

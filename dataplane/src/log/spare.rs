@@ -11,6 +11,9 @@ use std::time::Duration;
 
 const RETRY: Duration = Duration::from_secs(1);
 
+/// How long the first spare waits, if nobody needs it before.
+const START_DELAY: Duration = Duration::from_secs(1);
+
 /// The spare, or the reason why there is none.
 #[derive(Debug)]
 pub(super) struct Spare {
@@ -25,6 +28,8 @@ struct State {
     ready: Option<PathBuf>,
     failed: bool,
     stopped: bool,
+    /// Somebody needs one now.
+    is_wanted: bool,
     made: u64,
 }
 
@@ -53,6 +58,8 @@ impl Spare {
     /// The spare; waits while it is being made. `None` if none can be made now.
     pub(super) fn take(&self) -> Option<PathBuf> {
         let mut state = self.state.lock();
+        state.is_wanted = true;
+        self.changed.notify_all();
         while state.ready.is_none() && !state.failed && !state.stopped {
             self.changed.wait(&mut state);
         }
@@ -90,6 +97,12 @@ impl Spare {
 
     fn run(&self) {
         let mut state = self.state.lock();
+        // What the process writes and syncs while it starts must not queue behind megabytes of zeros.
+        while !state.is_wanted && !state.stopped {
+            if self.changed.wait_for(&mut state, START_DELAY).timed_out() {
+                break;
+            }
+        }
         while !state.stopped {
             if state.ready.is_some() {
                 self.changed.wait(&mut state);

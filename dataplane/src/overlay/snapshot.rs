@@ -11,7 +11,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// Differences in a row after which the leader writes a full image.
-pub(crate) const CHAIN_MAX: u8 = 16;
+///
+/// With 16, as designed, the images were two thirds of the log: 776 bytes an inserted row of 100 bytes. With 64 they are
+/// a third, and resolving a whole chain costs some 60 µs where nothing of it is cached.
+pub(crate) const CHAIN_MAX: u8 = 64;
 
 /// A record that is not in the base yet. An empty value says that it was deleted.
 #[derive(Clone, Debug, PartialEq)]
