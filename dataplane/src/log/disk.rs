@@ -55,15 +55,15 @@ pub(super) struct Core {
     pub(super) groups: Mutex<BTreeMap<u32, Arc<Shared>>>,
     pub(super) spare: Arc<Spare>,
     pub(super) poisoned: AtomicBool,
-    /// False when the segment in use is nearly full and no other can be had.
+    /// False when the last flush left less than the reserve in its segment.
     pub(super) has_room: AtomicBool,
     pub(super) counters: Counters,
     pub(super) options: Options,
 }
 
 impl Core {
-    /// `has_room` is what the last flush found. While it says no, nothing is proposed and so nothing is
-    /// flushed: that there is room again, the spare must say.
+    /// What the last flush left is enough for what is in flight, or there is a spare, or will be. Asked anew each
+    /// time: while the answer is no, nothing is proposed, so no flush would find out that there is room again.
     pub(super) fn is_writable(&self) -> bool {
         self.has_room.load(Ordering::Relaxed) || self.spare.is_expected()
     }

@@ -319,7 +319,7 @@ impl Flusher {
             .back()
             .map_or(0, |segment| segment.len.saturating_sub(self.end));
         if left >= bytes {
-            let has_room = left - bytes >= RESERVE_BYTES || self.core.spare.is_expected();
+            let has_room = left - bytes >= RESERVE_BYTES;
             self.core.has_room.store(has_room, Ordering::Relaxed);
             return Ok(());
         }
