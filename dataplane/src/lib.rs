@@ -4,6 +4,7 @@ pub mod auth;
 pub mod base;
 pub mod bench;
 pub mod cli;
+pub(crate) mod clock;
 pub mod config;
 pub mod database;
 pub mod entry;

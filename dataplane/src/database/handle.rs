@@ -343,9 +343,7 @@ impl Database {
             ticket: ticket.clone(),
             reply,
         });
-        self.queue
-            .push(request, options.idempotency.clone())
-            .map_err(|(_, error)| error)?;
+        self.queue.push(request, options.idempotency.clone())?;
         let deadline = self.options.commit_deadline;
         if let Ok(result) = tokio::time::timeout(deadline, &mut receiver).await {
             return result.unwrap_or_else(|_| Err(stopped()));

@@ -18,7 +18,7 @@ use super::Error;
 use super::answer::Answers;
 use crate::entry::Record;
 use crate::overlay::{Content, Pages, Prior, Snapshot};
-use crate::page::{Chain, Extent, Image, PageNo, PageSize};
+use crate::page::{Chain, Extent, Image, PageNo, PageSize, zeros};
 use crate::vfs::{Batch, ReadError, View};
 use bytes::Bytes;
 use imbl::OrdMap;
@@ -49,7 +49,7 @@ impl Layer {
         };
         for no in self.limit.saturating_add(1)..=before.page_count.min(self.extent.page_count) {
             if !self.images.contains_key(&no) {
-                self.images.insert(no, Bytes::from_static(&ZEROS[..size.len()]));
+                self.images.insert(no, zeros(size.len()));
             }
         }
     }
@@ -201,7 +201,7 @@ impl Head {
 
     /// What a page was before `fresh`, if it is in memory, and how long its chain of differences is then.
     pub(super) fn prior(&self, no: PageNo, size: usize, pages: &Pages) -> Option<(Image, u8)> {
-        let zeros = || Some((Bytes::from_static(&ZEROS[..size]), 0));
+        let zeros = || Some((zeros(size), 0));
         for waiting in self.flights.iter().rev() {
             let Flight { layer, depths, .. } = &*waiting.flight;
             if no.get() > layer.extent.page_count {
@@ -277,8 +277,6 @@ impl Head {
     }
 }
 
-static ZEROS: [u8; 65536] = [0; 65536];
-
 /// The layers as they were when a transaction began.
 #[derive(Debug)]
 pub(super) struct HeadView {
@@ -313,6 +311,6 @@ impl View for HeadView {
 
 impl HeadView {
     fn zeros(&self) -> Image {
-        Bytes::from_static(&ZEROS[..self.extent.page_size.map_or(0, |size| size.len())])
+        zeros(self.extent.page_size.map_or(0, |size| size.len()))
     }
 }

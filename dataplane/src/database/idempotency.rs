@@ -1,11 +1,12 @@
 //! What is kept under an idempotency key: a record that commits with the request's pages.
 
 use super::{Error, IdempotencyKey, Recorded};
+use crate::clock::now_ms;
 use crate::entry::Record;
 use bytes::Bytes;
 use orion_api::Code;
 use prost::Message;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// How long a reply is kept, by the clock of the leader that wrote it.
 const KEPT_FOR: Duration = Duration::from_secs(24 * 3600);
@@ -72,10 +73,4 @@ pub(super) fn recall(key: &IdempotencyKey, value: &Bytes) -> Result<Option<Recor
             .reply
             .map_or(Recorded::ReplayedWithoutReply, Recorded::Replayed),
     ))
-}
-
-fn now_ms() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_millis() as u64)
 }

@@ -140,25 +140,18 @@ impl Queue {
         self: &Arc<Self>,
         request: Box<dyn Erased>,
         key: Option<IdempotencyKey>,
-    ) -> Result<(), (Box<dyn Erased>, Error)> {
-        {
-            let state = &mut *self.state.lock();
-            if state.jobs.len() >= self.options.waiting_max {
-                let message = format!(
-                    "{} requests wait for this database already; try again later",
-                    state.jobs.len()
-                );
-                return Err((request, Error::new(Code::Overloaded, message)));
-            }
-            state.jobs.push_back(Job::Request { request, key });
-        }
-        self.wake();
-        Ok(())
+    ) -> Result<(), Error> {
+        self.enqueue(Job::Request { request, key })
     }
 
     /// Waits for the writer's turn.
     pub(super) fn turn(self: &Arc<Self>) -> Result<oneshot::Receiver<Turn>, Error> {
         let (sender, receiver) = oneshot::channel();
+        self.enqueue(Job::Turn(sender))?;
+        Ok(receiver)
+    }
+
+    fn enqueue(self: &Arc<Self>, job: Job) -> Result<(), Error> {
         {
             let state = &mut *self.state.lock();
             if state.jobs.len() >= self.options.waiting_max {
@@ -168,10 +161,10 @@ impl Queue {
                 );
                 return Err(Error::new(Code::Overloaded, message));
             }
-            state.jobs.push_back(Job::Turn(sender));
+            state.jobs.push_back(job);
         }
         self.wake();
-        Ok(receiver)
+        Ok(())
     }
 
     /// Answers when everything that the holder of the turn can see now is applied.

@@ -7,6 +7,7 @@
 //! create of that name completes it. After the tombstone in the chain and before `Drop`, the next drop does.
 
 use super::Node;
+use crate::clock::now_ms;
 use crate::entry::{self, Kind, Limits};
 use crate::group::{self, State};
 use crate::log::chain;
@@ -15,7 +16,7 @@ use crate::page::Chain;
 use bytes::Bytes;
 use orion_api::{Code, DatabaseId, DatabaseName, Epoch, Version};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -284,10 +285,4 @@ fn info(database: &group::Database) -> DatabaseInfo {
         purged_at_ms,
         limits: **database.limits.load(),
     }
-}
-
-fn now_ms() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_millis() as u64)
 }

@@ -4,7 +4,7 @@ use super::cache::PageCache;
 use super::slot::{Content, Prior, Slot};
 use super::snapshot::Snapshot;
 use crate::base::{self, Bases};
-use crate::page::{Delta, Extent, Image, PageNo, checksum};
+use crate::page::{self, Delta, Extent, Image, PageNo, checksum};
 use crate::vfs::{ReadError, View};
 use bytes::{Bytes, BytesMut};
 use orion_api::Version;
@@ -164,8 +164,7 @@ fn zeros_len(snapshot: &Snapshot) -> usize {
 }
 
 fn zeros(snapshot: &Snapshot) -> Image {
-    static ZEROS: [u8; 65536] = [0; 65536];
-    Bytes::from_static(&ZEROS[..zeros_len(snapshot)])
+    page::zeros(zeros_len(snapshot))
 }
 
 /// A snapshot as SQLite's readers see it.

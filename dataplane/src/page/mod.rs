@@ -17,6 +17,12 @@ pub use delta::{Delta, DeltaError};
 /// Bytes of one page, exactly `PageSize` long, never changed once made.
 pub type Image = Bytes;
 
+/// A page of `len` bytes that was never written; at most the largest page size. Shared, it takes no memory.
+pub(crate) fn zeros(len: usize) -> Image {
+    static ZEROS: [u8; 65536] = [0; 65536];
+    Bytes::from_static(&ZEROS[..len])
+}
+
 /// Number of a page, counted from 1 as SQLite does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PageNo(u32);

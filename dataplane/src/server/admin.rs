@@ -1,5 +1,6 @@
 //! The admin API on a node.
 
+use crate::clock::now_ms;
 use crate::entry;
 use crate::http::admin::{Admin, Created, Error};
 use crate::log::chain;
@@ -15,7 +16,6 @@ use orion_api::admin::{
 use orion_api::{Code, DatabaseName, GroupName, LogIndex, NodeId};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{SystemTime, UNIX_EPOCH};
 use uuid::Uuid;
 
 /// Databases in one page of a list, if the request says nothing, and at most.
@@ -30,13 +30,10 @@ pub(super) struct NodeAdmin {
 
 impl NodeAdmin {
     pub(super) fn new(node: Arc<Node>, url: String) -> NodeAdmin {
-        let started_at_ms = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_millis() as u64);
         NodeAdmin {
             node,
             url,
-            started_at_ms,
+            started_at_ms: now_ms(),
         }
     }
 

@@ -10,11 +10,11 @@ mod databases;
 mod raft;
 mod storage;
 
+use crate::clock::now_ms;
 use crate::node::Node;
 use crate::vfs::Table;
 use rusqlite::types::Value;
 use std::sync::{Arc, Weak};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Makes `_orion` of this node. `url` is where its clients reach it.
 pub fn install(node: &Arc<Node>, url: &str) {
@@ -61,10 +61,4 @@ fn maybe(value: Option<u64>) -> Value {
 
 fn text(value: impl ToString) -> Value {
     Value::Text(value.to_string())
-}
-
-fn now_ms() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_millis() as u64)
 }
