@@ -425,6 +425,7 @@ impl Queue {
             }
         }
         let before = self.state.lock().head.step;
+        writer.connection.begin_unit();
         let progress = request.resume(&mut writer.connection);
         if !writer.connection.is_autocommit() {
             writer.connection.rollback();

@@ -8,7 +8,7 @@ use super::policy::{Classification, Facts, Policy};
 use super::result::{Description, Parameter, StatementResult};
 use super::statement::{For, RowsWanted, columns};
 use super::{Code, Error, Kind, Limits};
-use crate::vfs::{self, Backend, Link, Settings};
+use crate::vfs::{self, Backend, Counters, Link, Settings};
 use rusqlite::Batch;
 use rusqlite::config::DbConfig;
 use rusqlite::fallible_iterator::FallibleIterator;
@@ -30,6 +30,7 @@ pub struct Connection {
     pub(super) options: Options,
     pub(super) facts: RefCell<HashMap<Box<str>, Facts>>,
     pub(super) marked: Cell<bool>,
+    counters: Counters,
 }
 
 /// Cancels what runs on a connection, from any thread.
@@ -56,6 +57,7 @@ impl Connection {
         );
         link.set_read_only(options.role == Role::Reader);
         let opened = vfs::open(&link).map_err(|error| failure(error, &link))?;
+        let counters = Counters::install(&opened).map_err(|error| failure(error, &link))?;
         let policy = Policy::new(Arc::clone(&link));
         let mut connection = Connection {
             inner: opened,
@@ -64,6 +66,7 @@ impl Connection {
             options,
             facts: RefCell::default(),
             marked: Cell::new(false),
+            counters,
             link: Arc::clone(&link),
         };
         let prepared = link.run(|| connection.guard());
@@ -184,9 +187,14 @@ impl Connection {
             Ok(Classification {
                 writes: !prepared.readonly(),
                 transaction: prepared.facts.transaction,
-                touches_connection: prepared.facts.touches_connection,
+                touches_connection: prepared.facts.touches_connection || prepared.facts.asks_counters,
             })
         })
+    }
+
+    /// Another client uses it from now on: it sees no count and no rowid of the one before.
+    pub fn begin_unit(&mut self) {
+        self.counters.restart(&self.inner);
     }
 
     /// No explicit transaction is open.

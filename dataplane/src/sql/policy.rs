@@ -44,7 +44,10 @@ pub struct Classification {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Facts {
     pub(super) transaction: Option<TransactionStep>,
+    /// It leaves or asks for state of the connection that a following user could see.
     pub(super) touches_connection: bool,
+    /// It asks for the counters, which begin anew with each user of a shared connection.
+    pub(super) asks_counters: bool,
     pub(super) inserts: bool,
     /// A PRAGMA. Many act when they are prepared, not when they run, so that one must never come out of a cache.
     pub(super) is_pragma: bool,
@@ -209,6 +212,17 @@ fn note(facts: &mut Facts, context: &AuthContext<'_>) {
         _ => {}
     }
     facts.touches_connection |= touches_connection(&context.action);
+    facts.asks_counters |= asks_counters(&context.action);
+}
+
+fn asks_counters(action: &AuthAction<'_>) -> bool {
+    const COUNTERS: [&str; 3] = ["last_insert_rowid", "changes", "total_changes"];
+    match *action {
+        AuthAction::Function { function_name } => COUNTERS
+            .iter()
+            .any(|name| function_name.eq_ignore_ascii_case(name)),
+        _ => false,
+    }
 }
 
 fn touches_connection(action: &AuthAction<'_>) -> bool {
@@ -217,9 +231,6 @@ fn touches_connection(action: &AuthAction<'_>) -> bool {
         | AuthAction::CreateTempTable { .. }
         | AuthAction::CreateTempTrigger { .. }
         | AuthAction::CreateTempView { .. } => true,
-        AuthAction::Function { function_name } => ["last_insert_rowid", "changes", "total_changes"]
-            .iter()
-            .any(|name| function_name.eq_ignore_ascii_case(name)),
         AuthAction::Pragma {
             pragma_name,
             pragma_value,

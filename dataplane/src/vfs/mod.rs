@@ -22,10 +22,11 @@
 //! INVARIANT: no panic crosses into SQLite: it becomes an error and the connection is poisoned.
 //!
 //! Modules: `main_file`, `temp_file`, `pragma`, `quota` and `link` are safe code that decides; `ffi`,
-//! `control`, `heap` and `table` speak C, and are the only unsafe code of the product.
+//! `control`, `counters`, `heap` and `table` speak C, and are the only unsafe code of the product.
 
 mod backend;
 mod control;
+mod counters;
 mod ffi;
 mod heap;
 mod link;
@@ -42,6 +43,7 @@ mod tests;
 
 pub use backend::{Backend, Batch, ReadError, Refusal, View};
 pub use control::{memory_used, reset_cache, watch};
+pub use counters::Counters;
 pub use link::{Fault, Link, Settings};
 pub use quota::{Quota, TempSpace};
 pub use registry::open;

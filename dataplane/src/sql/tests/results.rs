@@ -267,9 +267,6 @@ fn classify_says_what_sqlite_says() {
 #[test]
 fn what_touches_the_connection_marks_it() {
     for sql in [
-        "SELECT last_insert_rowid()",
-        "SELECT changes()",
-        "SELECT total_changes()",
         "PRAGMA foreign_keys=on",
         "PRAGMA recursive_triggers=1",
         "CREATE TEMP TABLE x(a)",
@@ -286,10 +283,36 @@ fn what_touches_the_connection_marks_it() {
 #[test]
 fn a_statement_kept_in_the_cache_still_marks() {
     let (_, mut connection) = writer();
-    connection.describe("SELECT changes()").expect("describes");
+    let sql = "CREATE TEMP TABLE IF NOT EXISTS x(a)";
+    connection.describe(sql).expect("describes");
     assert!(!connection.is_marked());
-    rows(&mut connection, "SELECT changes()");
+    rows(&mut connection, sql);
     assert!(connection.is_marked());
+}
+
+#[test]
+fn the_counters_begin_anew_with_each_user_and_asking_leaves_no_mark() {
+    const ASKED: &str = "SELECT last_insert_rowid(), changes(), total_changes()";
+    let (_, mut connection) = writer();
+    script(
+        &mut connection,
+        "CREATE TABLE t(a); INSERT INTO t VALUES (1), (2)",
+    );
+    assert_eq!(
+        rows(&mut connection, ASKED),
+        [[Value::Integer(2), Value::Integer(2), Value::Integer(2)]]
+    );
+    connection.begin_unit();
+    assert_eq!(
+        rows(&mut connection, ASKED),
+        [[Value::Integer(0), Value::Integer(0), Value::Integer(0)]]
+    );
+    script(&mut connection, "INSERT INTO t VALUES (3)");
+    assert_eq!(
+        rows(&mut connection, ASKED),
+        [[Value::Integer(3), Value::Integer(1), Value::Integer(1)]]
+    );
+    assert!(!connection.is_marked());
 }
 
 #[test]
