@@ -20,6 +20,8 @@ pub struct Counters {
     pub units: AtomicU64,
     /// Units that ran on a reader.
     pub reads: AtomicU64,
+    /// Units that were undone on a writer, because their client left or they took too long.
+    pub given_up: AtomicU64,
     /// Seconds from the proposal of an entry to its outcome.
     pub commit_seconds: Histogram,
     /// Requests merged into an entry.
@@ -33,6 +35,7 @@ impl Default for Counters {
         Counters {
             units: AtomicU64::new(0),
             reads: AtomicU64::new(0),
+            given_up: AtomicU64::new(0),
             // 50 µs to 26 s.
             commit_seconds: Histogram::new(exponential_buckets(0.000_05, 2.0, 20)),
             entry_requests: Histogram::new(exponential_buckets(1.0, 2.0, 10)),

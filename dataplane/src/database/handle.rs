@@ -5,7 +5,7 @@ use super::counters::{CodeLabel, Counters};
 use super::hints::Hints;
 use super::interrupt::interruptible;
 use super::queue::Queue;
-use super::request::{Erased, Request, Ticket};
+use super::request::{Erased, GivenUp, Phase, Request, Ticket, Wait};
 use super::stream::Stream;
 use super::threads::{Lane, SqlThreads};
 use super::{Access, Error, Finished, Options, Position, Progress, RequestOptions, Work, WorkResult};
@@ -344,18 +344,33 @@ impl Database {
             reply,
         });
         self.queue.push(request, options.idempotency.clone())?;
+        let wait = Wait(ticket);
         let deadline = self.options.commit_deadline;
-        if let Ok(result) = tokio::time::timeout(deadline, &mut receiver).await {
-            return result.unwrap_or_else(|_| Err(stopped()));
+        let runs_until = Instant::now() + deadline + self.statement_time();
+        let mut ran_already = false;
+        loop {
+            if let Ok(result) = tokio::time::timeout(deadline, &mut receiver).await {
+                return result.unwrap_or_else(|_| Err(stopped()));
+            }
+            match wait.0.phase() {
+                // A statement has its own time, which ends it in time.
+                Phase::Running if Instant::now() < runs_until => {}
+                Phase::Queued | Phase::Running => match wait.0.give_up() {
+                    GivenUp::NotBegun => return Err(busy()),
+                    GivenUp::Undone => return Err(ran_too_long()),
+                    GivenUp::TooLate => {}
+                },
+                Phase::Over if ran_already => return Err(deadline_passed()),
+                // The wait for its turn and its run are not held against its commit.
+                Phase::Over => ran_already = true,
+            }
         }
-        if ticket.abandon() {
-            let message = "other writers of this database took too long; nothing was done, try again";
-            return Err(Error::new(Code::TransactionBusy, message));
-        }
-        // It runs. If its turn came at the last moment, the wait for it is not held against the commit.
-        match tokio::time::timeout(deadline, receiver).await {
-            Ok(result) => result.unwrap_or_else(|_| Err(stopped())),
-            Err(_) => Err(deadline_passed()),
+    }
+
+    fn statement_time(&self) -> Duration {
+        match self.entry.limits.load().statement_ms {
+            0 => self.options.sql.statement_time,
+            milliseconds => Duration::from_millis(milliseconds),
         }
     }
 
@@ -435,6 +450,16 @@ pub(super) fn stopped() -> Error {
         Code::CommitUnknown,
         "the node stopped while it ran the request; the outcome is not known",
     )
+}
+
+fn busy() -> Error {
+    let message = "other writers of this database took too long; nothing was done, try again";
+    Error::new(Code::TransactionBusy, message)
+}
+
+fn ran_too_long() -> Error {
+    let message = "the request ran for longer than it may; nothing of it was done";
+    Error::new(Code::TransactionTimeout, message)
 }
 
 pub(super) fn deadline_passed() -> Error {

@@ -98,6 +98,13 @@ pub(super) struct Head {
     pub(super) failed: Option<Error>,
 }
 
+/// See [`Head::mark`].
+pub(super) struct Mark {
+    pub(super) step: u64,
+    fresh: Option<Layer>,
+    fresh_bytes: u64,
+}
+
 impl Head {
     pub(super) fn new(base: Arc<Snapshot>) -> Head {
         Head {
@@ -184,6 +191,22 @@ impl Head {
             };
         }
         self.step += 1;
+    }
+
+    /// Where the steps are now, so that the holder of the turn can undo its own.
+    pub(super) fn mark(&self) -> Mark {
+        Mark {
+            step: self.step,
+            fresh: self.fresh.clone(),
+            fresh_bytes: self.fresh_bytes,
+        }
+    }
+
+    /// Drops the steps since `mark`. Only before they are proposed; whoever saw them must forget them. Numbers
+    /// of steps are never used again.
+    pub(super) fn undo(&mut self, mark: Mark) {
+        self.fresh = mark.fresh;
+        self.fresh_bytes = mark.fresh_bytes;
     }
 
     /// A record that is on its way, if there is one.

@@ -4,29 +4,47 @@ use crate::sql::{Connection, InterruptHandle};
 use parking_lot::Mutex;
 use std::sync::Arc;
 
-type Running = Arc<Mutex<Option<InterruptHandle>>>;
+/// What a request runs at the moment, if it runs.
+#[derive(Default)]
+pub(super) struct Running(Mutex<Option<InterruptHandle>>);
 
-/// Kept by the one who waits. Dropped while the work runs, it ends the statement at hand.
-pub(super) struct Waiter(Running);
+/// Kept by the one who waits. Dropped while the work runs, it ends the statement at hand and those after it.
+pub(super) struct Waiter(Arc<Running>);
 
 /// Goes with the work.
-pub(super) struct Interruptible(Running);
+pub(super) struct Interruptible(Arc<Running>);
 
 /// The two ends.
 pub(super) fn interruptible() -> (Waiter, Interruptible) {
-    let running = Running::default();
+    let running = Arc::<Running>::default();
     (Waiter(Arc::clone(&running)), Interruptible(running))
 }
 
 impl Drop for Waiter {
     fn drop(&mut self) {
-        if let Some(handle) = &*self.0.lock() {
-            handle.interrupt();
-        }
+        self.0.interrupt();
     }
 }
 
 impl Interruptible {
+    /// See [`Running::run`].
+    pub(super) fn run<R>(
+        &self,
+        connection: &mut Connection,
+        is_awaited: impl FnOnce() -> bool,
+        work: impl FnOnce(&mut Connection) -> R,
+    ) -> Option<R> {
+        self.0.run(connection, is_awaited, work)
+    }
+}
+
+impl Running {
+    pub(super) fn interrupt(&self) {
+        if let Some(handle) = &*self.0.lock() {
+            handle.interrupt();
+        }
+    }
+
     /// Runs `work`, unless nobody waits for it even now. Nothing is interrupted once this has returned.
     pub(super) fn run<R>(
         &self,
@@ -38,6 +56,7 @@ impl Interruptible {
         *self.0.lock() = Some(connection.interrupt_handle());
         let result = is_awaited().then(|| work(connection));
         *self.0.lock() = None;
+        connection.clear_interrupt();
         result
     }
 }

@@ -16,7 +16,7 @@
 use super::answer::Answer;
 use super::backend::{Began, ConnectionBackend};
 use super::counters::Counters;
-use super::head::{Head, HeadView, Layer};
+use super::head::{Head, HeadView, Layer, Mark};
 use super::idempotency;
 use super::request::{Erased, Started};
 use super::{Error, IdempotencyKey, Options, Position, Progress, Recorded};
@@ -412,6 +412,7 @@ impl Queue {
             match self.recorded(key) {
                 Ok(None) => {}
                 Ok(Some(recorded)) => {
+                    request.keep();
                     self.answer_when_visible(
                         Holder::Request,
                         Box::new(move |at| request.reply(at, Some(recorded))),
@@ -424,18 +425,33 @@ impl Queue {
                 }
             }
         }
-        let before = self.state.lock().head.step;
+        let before = self.state.lock().head.mark();
         writer.connection.begin_unit();
         let progress = request.resume(&mut writer.connection);
         if !writer.connection.is_autocommit() {
             writer.connection.rollback();
         }
         debug_assert_ne!(progress, Progress::NeedsTurn, "the shared writer has the turn");
-        let recorded = key.map(|key| self.record(&key, before, &*request));
+        if !request.keep() {
+            // Its client left. What it committed is in no entry: nobody saw it but this connection.
+            self.undo(before);
+            return false;
+        }
+        let recorded = key.map(|key| self.record(&key, before.step, &*request));
+        drop(before);
         self.answer_when_visible(Holder::Request, Box::new(move |at| request.reply(at, recorded)));
         self.state.lock().head.fresh_requests += 1;
         self.counters.units.fetch_add(1, Ordering::Relaxed);
         !writer.connection.is_marked() && !writer.connection.is_poisoned()
+    }
+
+    fn undo(&self, mark: Mark) {
+        let state = &mut *self.state.lock();
+        state.head.undo(mark);
+        if state.head.fresh.is_none() {
+            state.first_fresh = None;
+        }
+        self.counters.given_up.fetch_add(1, Ordering::Relaxed);
     }
 
     /// What was kept under the key: on its way, in the overlay or in the base.

@@ -1,5 +1,6 @@
 //! A unit of work with the way back to its client, without its type.
 
+use super::interrupt::Running;
 use super::{Error, Finished, Position, Progress, Recorded, Work, WorkResult};
 use crate::sql::Connection;
 use bytes::Bytes;
@@ -10,7 +11,8 @@ use tokio::sync::oneshot;
 
 const QUEUED: u8 = 0;
 const RUNNING: u8 = 1;
-const ABANDONED: u8 = 2;
+const GIVEN_UP: u8 = 2;
+const KEPT: u8 = 3;
 
 /// Whether a queued request was begun, or given up before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,26 +23,84 @@ pub(super) enum Started {
     Abandoned,
 }
 
-/// Decides once between "it runs" and "nothing was done".
-#[derive(Clone, Debug, Default)]
-pub(super) struct Ticket(Arc<AtomicU8>);
+/// What giving up came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum GivenUp {
+    /// It was not begun and never will be.
+    NotBegun,
+    /// It ran; it is being ended, and nothing of it stays.
+    Undone,
+    /// What it did stays, whatever its client does.
+    TooLate,
+}
+
+/// Where a request is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// It waits for its turn.
+    Queued,
+    /// It has the turn.
+    Running,
+    /// It ran; its answer waits for its entry. Or it was given up.
+    Over,
+}
+
+/// Decides once between "what it did stays" and "nothing was done".
+///
+/// INVARIANT: a request is given up only while it is in no entry: the driver proposes between requests, and
+/// undoes what was given up before it does (`what_runs_for_a_client_that_left_is_ended_and_undone`).
+#[derive(Clone, Default)]
+pub(super) struct Ticket(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    state: AtomicU8,
+    running: Running,
+}
 
 impl Ticket {
+    fn turn(&self, from: u8, to: u8) -> bool {
+        self.0
+            .state
+            .compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
+    }
+
     fn start(&self) -> Started {
-        match self
-            .0
-            .compare_exchange(QUEUED, RUNNING, Ordering::AcqRel, Ordering::Acquire)
-        {
-            Ok(_) | Err(RUNNING) => Started::Running,
-            Err(_) => Started::Abandoned,
+        match self.turn(QUEUED, RUNNING) {
+            true => Started::Running,
+            false => Started::Abandoned,
         }
     }
 
-    /// Gives up. False if it runs or ran already.
-    pub(super) fn abandon(&self) -> bool {
-        self.0
-            .compare_exchange(QUEUED, ABANDONED, Ordering::AcqRel, Ordering::Acquire)
-            .is_ok()
+    /// Where it is.
+    pub(super) fn phase(&self) -> Phase {
+        match self.0.state.load(Ordering::Acquire) {
+            QUEUED => Phase::Queued,
+            RUNNING => Phase::Running,
+            _ => Phase::Over,
+        }
+    }
+
+    /// Nobody waits any more.
+    pub(super) fn give_up(&self) -> GivenUp {
+        if self.turn(QUEUED, GIVEN_UP) {
+            return GivenUp::NotBegun;
+        }
+        if self.turn(RUNNING, GIVEN_UP) {
+            self.0.running.interrupt();
+            return GivenUp::Undone;
+        }
+        GivenUp::TooLate
+    }
+}
+
+/// Kept by the one who waits; dropped, it gives up.
+pub(super) struct Wait(pub(super) Ticket);
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        self.0.give_up();
     }
 }
 
@@ -50,6 +110,8 @@ pub(super) trait Erased: Send {
     fn start(&self) -> Started;
     /// See [`Work::resume`].
     fn resume(&mut self, connection: &mut Connection) -> Progress;
+    /// To be called when all of it ran. False if it was given up: then what it did must be undone.
+    fn keep(&self) -> bool;
     /// See [`Work::record`].
     fn record(&self) -> Option<Bytes>;
     /// The end: where its effects are visible, or why it failed.
@@ -69,7 +131,17 @@ impl<W: Work> Erased for Request<W> {
     }
 
     fn resume(&mut self, connection: &mut Connection) -> Progress {
-        self.work.resume(connection)
+        let Request { work, ticket, .. } = self;
+        let is_awaited = || ticket.phase() == Phase::Running;
+        let progress = ticket
+            .0
+            .running
+            .run(connection, is_awaited, |connection| work.resume(connection));
+        progress.unwrap_or(Progress::Done)
+    }
+
+    fn keep(&self) -> bool {
+        self.ticket.turn(RUNNING, KEPT)
     }
 
     fn record(&self) -> Option<Bytes> {

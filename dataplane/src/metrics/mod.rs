@@ -143,6 +143,12 @@ impl Numbers {
             "Units run on a reader",
             counters.reads.load(Relaxed),
         )?;
+        counter(
+            encoder,
+            "orion_database_writes_given_up",
+            "Units undone because their client left or they took too long",
+            counters.given_up.load(Relaxed),
+        )?;
         gauge(
             encoder,
             "orion_databases_open",

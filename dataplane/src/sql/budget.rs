@@ -2,6 +2,7 @@
 
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// What is left for the statements of one request.
@@ -63,6 +64,7 @@ pub(super) enum Ended {
 pub(super) struct Watch {
     state: Mutex<WatchState>,
     brief_until: Mutex<Option<Instant>>,
+    cancelled: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -79,6 +81,15 @@ impl Watch {
     /// Until this is taken back, statements end here at the latest.
     pub(super) fn set_brief(&self, until: Option<Instant>) {
         *self.brief_until.lock() = until;
+    }
+
+    /// From any thread: what runs ends, and nothing begins until this is taken back.
+    pub(super) fn set_cancelled(&self, is_cancelled: bool) {
+        self.cancelled.store(is_cancelled, Ordering::Release);
+    }
+
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Acquire)
     }
 
     /// A statement begins that must end at `deadline`.
@@ -100,6 +111,9 @@ impl Watch {
         let Some(deadline) = state.deadline else {
             return false;
         };
+        if self.is_cancelled() {
+            return true;
+        }
         if cached_bytes > most_bytes {
             state.ended = Some(Ended::Pages);
         } else {

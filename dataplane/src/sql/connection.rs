@@ -34,12 +34,17 @@ pub struct Connection {
 }
 
 /// Cancels what runs on a connection, from any thread.
-pub struct InterruptHandle(rusqlite::InterruptHandle);
+pub struct InterruptHandle {
+    sqlite: rusqlite::InterruptHandle,
+    watch: Arc<Watch>,
+}
 
 impl InterruptHandle {
-    /// The running statement ends with `SQLITE_INTERRUPT`; nothing happens if none runs.
+    /// The running statement ends with `SQLITE_INTERRUPT`, and so does each one after it, until
+    /// [`Connection::clear_interrupt`].
     pub fn interrupt(&self) {
-        self.0.interrupt();
+        self.watch.set_cancelled(true);
+        self.sqlite.interrupt();
     }
 }
 
@@ -266,7 +271,15 @@ impl Connection {
 
     /// For other threads, to cancel what runs here.
     pub fn interrupt_handle(&self) -> InterruptHandle {
-        InterruptHandle(self.inner.get_interrupt_handle())
+        InterruptHandle {
+            sqlite: self.inner.get_interrupt_handle(),
+            watch: Arc::clone(&self.watch),
+        }
+    }
+
+    /// Takes an interrupt back. Nobody may interrupt any more whom it was not meant for.
+    pub fn clear_interrupt(&mut self) {
+        self.watch.set_cancelled(false);
     }
 
     /// Bytes of heap that SQLite holds for this connection.

@@ -108,6 +108,15 @@ impl Error {
         Error::new(Code::ArgsInvalid, Kind::Invalid, message)
     }
 
+    /// The statement did not begin, because what it belongs to was cancelled.
+    pub(super) fn interrupted() -> Error {
+        let code = ffi::SQLITE_INTERRUPT;
+        Error {
+            extended: Some(code),
+            ..Error::new(Code::Sqlite(code), Kind::Interrupted, "interrupted")
+        }
+    }
+
     /// The code for clients.
     pub fn code(&self) -> Code {
         self.code

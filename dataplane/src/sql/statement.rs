@@ -162,6 +162,9 @@ impl Connection {
         if facts.touches_connection {
             self.marked.set(true);
         }
+        if self.watch.is_cancelled() {
+            return Err(Error::interrupted());
+        }
         let began = Instant::now();
         self.watch
             .arm(budget.deadline().min(began + self.options.limits.statement_time));

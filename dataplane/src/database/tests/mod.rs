@@ -3,6 +3,7 @@
 mod failures;
 mod history;
 mod idempotency;
+mod leaving;
 mod limits;
 mod sharing;
 mod streams;
