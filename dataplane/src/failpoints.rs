@@ -1,31 +1,41 @@
-//! Deaths on order, for crash tests: only in builds with the feature `failpoints`.
+//! Deaths and stops on order, for crash tests: only in builds with the feature `failpoints`.
 //!
 //! `ORION_DIE_AT=<failpoint>:<n>` kills the process, as kill -9 does, when it passes the point for the n-th
-//! time. Names are `module::step`; `POINTS` in the crash tests lists those on the way of data.
+//! time. `ORION_STOP_AT` stops it there, as SIGSTOP does, until somebody sends SIGCONT. Names are
+//! `module::step`; the crash tests list those on the way of data.
 
 use parking_lot::Mutex;
 use rustix::process::{Signal, getpid, kill_process};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Arms what the environment orders.
 pub(crate) fn arm() -> anyhow::Result<()> {
-    let Ok(order) = std::env::var("ORION_DIE_AT") else {
-        return Ok(());
-    };
-    let parsed = order
-        .rsplit_once(':')
-        .and_then(|(point, n)| Some((point, n.parse::<u64>().ok()?)));
-    let (point, n) =
-        parsed.ok_or_else(|| anyhow::anyhow!("ORION_DIE_AT={order:?} is not <failpoint>:<n>"))?;
-    let passed = AtomicU64::new(0);
-    let die = move || {
-        if passed.fetch_add(1, Ordering::Relaxed) + 1 == n {
-            // What a failure of this call would mean, nobody is left to say.
-            let _ = kill_process(getpid(), Signal::KILL);
-        }
-    };
-    fail::cfg_callback(point, die).map_err(anyhow::Error::msg)
+    let mut orders: BTreeMap<String, Vec<(u64, Signal)>> = BTreeMap::new();
+    for (variable, signal) in [("ORION_DIE_AT", Signal::KILL), ("ORION_STOP_AT", Signal::STOP)] {
+        let Ok(order) = std::env::var(variable) else {
+            continue;
+        };
+        let parsed = order
+            .rsplit_once(':')
+            .and_then(|(point, n)| Some((point, n.parse::<u64>().ok()?)));
+        let (point, n) =
+            parsed.ok_or_else(|| anyhow::anyhow!("{variable}={order:?} is not <failpoint>:<n>"))?;
+        orders.entry(point.to_owned()).or_default().push((n, signal));
+    }
+    for (point, signals) in orders {
+        let passed = AtomicU64::new(0);
+        let pass = move || {
+            let now = passed.fetch_add(1, Ordering::Relaxed) + 1;
+            for (_, signal) in signals.iter().filter(|(n, _)| *n == now) {
+                // What a failure of this call would mean, nobody is left to say.
+                let _ = kill_process(getpid(), *signal);
+            }
+        };
+        fail::cfg_callback(point, pass).map_err(anyhow::Error::msg)?;
+    }
+    Ok(())
 }
 
 /// Where faults strike; everywhere while it is `None`.

@@ -128,6 +128,7 @@ impl Machine {
     }
 
     fn pages_part(&self, pages: &entry::Pages) -> Result<(), Refused> {
+        fail::fail_point!("machine::part");
         let database = self.active(&pages.database)?;
         if Epoch(pages.epoch) != database.published.load().epoch {
             return Err(Refused::Epoch);

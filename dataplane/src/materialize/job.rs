@@ -108,6 +108,7 @@ pub(crate) async fn store(
 
 /// What changed, and what is gone.
 async fn write_pages(pages: &Arc<Pages>, snapshot: &Arc<Snapshot>, writer: &mut Writer) -> Result<(), Error> {
+    fail::fail_point!("materialize::before_pages");
     let changed: Vec<(PageNo, Version)> = snapshot
         .slots()
         .filter(|(_, slot)| !matches!(slot.content, Content::Stored))

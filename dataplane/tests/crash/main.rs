@@ -15,7 +15,9 @@
 )]
 
 mod oracle;
+mod parts;
 mod server;
+mod stale;
 
 use oracle::Oracle;
 use rand::rngs::SmallRng;
@@ -64,16 +66,7 @@ async fn acknowledged_commits_survive_a_kill_at_every_step_of_materialization_an
 
 #[tokio::test(flavor = "multi_thread")]
 async fn acknowledged_commits_survive_kills_at_random() {
-    let seed: u64 = std::env::var("ORION_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or(20_261_121);
-    let rounds: usize = std::env::var("ORION_ROUNDS")
-        .ok()
-        .and_then(|rounds| rounds.parse().ok())
-        .unwrap_or(6);
-    println!("ORION_SEED={seed} ORION_ROUNDS={rounds}");
-    let mut random = SmallRng::seed_from_u64(seed);
+    let (mut random, rounds) = seeded(6);
     let dir = tempfile::tempdir().expect("a folder");
     let mut oracle = Oracle::default();
     for _ in 0..rounds {
@@ -92,17 +85,30 @@ async fn acknowledged_commits_survive_kills_at_random() {
     assert!(oracle.acknowledged() > 0, "nothing was written at all");
 }
 
+/// The generator and the number of rounds; `ORION_SEED` and `ORION_ROUNDS` order others.
+fn seeded(rounds: u64) -> (SmallRng, u64) {
+    let ordered = |name: &str| std::env::var(name).ok().and_then(|value| value.parse().ok());
+    let seed = ordered("ORION_SEED").unwrap_or(20_261_121);
+    let rounds = ordered("ORION_ROUNDS").unwrap_or(rounds);
+    println!("ORION_SEED={seed} ORION_ROUNDS={rounds}");
+    (SmallRng::seed_from_u64(seed), rounds)
+}
+
 /// A server that dies at `point`, and the check of the one after it.
 async fn dies_at(point: &str, n: u64) {
+    dies_at_under(point, n, Oracle::default(), 8).await;
+}
+
+/// The same, under transactions as `oracle` makes them, by so many writers.
+async fn dies_at_under(point: &str, n: u64, mut oracle: Oracle, writers: usize) {
     let dir = tempfile::tempdir().expect("a folder");
-    let mut oracle = Oracle::default();
     // The tables first, in a life without orders.
     let mut first = Server::start(dir.path(), None).await;
     oracle.check(&first).await;
     first.kill();
     let order = format!("{point}:{n}");
     let mut server = Server::start(dir.path(), Some(&order)).await;
-    oracle.write_until_death(&mut server, 8).await;
+    oracle.write_until_death(&mut server, writers).await;
     let server = Server::start(dir.path(), None).await;
     oracle.check(&server).await;
     println!(

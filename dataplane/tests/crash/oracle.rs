@@ -1,6 +1,6 @@
 //! What the client knows, and what must therefore be in the database.
 //!
-//! Each writer inserts rows in transactions of two rows with the same number, so that half a transaction
+//! Each writer inserts rows in transactions of several rows with the same number, so that half a transaction
 //! shows. Every third goes under an idempotency key and is retried in the next life if its outcome is unknown.
 
 use crate::server::Server;
@@ -17,10 +17,24 @@ const DATABASE: &str = "crash";
 /// How long writers go on at most, should an ordered death not come.
 const LIFE_MAX: Duration = Duration::from_secs(20);
 
-#[derive(Default)]
+/// What one transaction holds.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    pub rows: usize,
+    /// Bytes of each row, of noise: no page of it is a difference against another.
+    pub bytes: usize,
+}
+
 pub struct Oracle {
+    shape: Shape,
     next: AtomicU64,
     outcomes: Mutex<Outcomes>,
+}
+
+impl Default for Oracle {
+    fn default() -> Oracle {
+        Oracle::of(Shape { rows: 2, bytes: 200 })
+    }
 }
 
 #[derive(Default)]
@@ -38,6 +52,22 @@ enum Sent {
 }
 
 impl Oracle {
+    pub fn of(shape: Shape) -> Oracle {
+        Oracle {
+            shape,
+            next: AtomicU64::new(0),
+            outcomes: Mutex::default(),
+        }
+    }
+
+    /// Of a life that nobody goes on from: what it writes must not be found later.
+    pub fn late() -> Oracle {
+        Oracle {
+            next: AtomicU64::new(1 << 40),
+            ..Oracle::default()
+        }
+    }
+
     pub fn acknowledged(&self) -> usize {
         self.outcomes.lock().expect("no panic").acknowledged.len()
     }
@@ -51,6 +81,21 @@ impl Oracle {
         let outcomes = self.outcomes.get_mut().expect("no panic");
         let in_flight = std::mem::take(&mut outcomes.in_flight);
         outcomes.unknown.extend(in_flight);
+    }
+
+    /// Writes `many` transactions, one after the other.
+    pub async fn write_some(&self, server: &Server, many: usize) {
+        let client = client(&server.url);
+        for _ in 0..many {
+            let number = self.next.fetch_add(1, Ordering::Relaxed);
+            let sent = insert(&client, number, self.shape).await;
+            assert!(matches!(sent, Sent::Acknowledged), "transaction {number}");
+            self.outcomes
+                .lock()
+                .expect("no panic")
+                .acknowledged
+                .insert(number);
+        }
     }
 
     /// `writers` clients that write until the future is dropped.
@@ -79,11 +124,11 @@ impl Oracle {
 
     /// One client: ends when the server does not answer any more.
     async fn writer(&self, url: &str) {
-        let client = Client::new(url, None).expect("a client").with_database(DATABASE);
+        let client = client(url);
         loop {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
             self.outcomes.lock().expect("no panic").in_flight.insert(number);
-            let sent = insert(&client, number).await;
+            let sent = insert(&client, number, self.shape).await;
             let mut outcomes = self.outcomes.lock().expect("no panic");
             outcomes.in_flight.remove(&number);
             match sent {
@@ -109,7 +154,7 @@ impl Oracle {
             .await
             .expect("the database is created, or there");
         let client = root.with_database(DATABASE);
-        let table = "CREATE TABLE IF NOT EXISTS t (number INTEGER, half INTEGER, text TEXT, PRIMARY KEY (number, half))";
+        let table = "CREATE TABLE IF NOT EXISTS t (number INTEGER, part INTEGER, content BLOB, PRIMARY KEY (number, part))";
         client
             .execute(Statement::new(table), &SqlOptions::default())
             .await
@@ -117,7 +162,11 @@ impl Oracle {
         self.retry_keyed(&client).await;
         let outcomes = self.outcomes.get_mut().expect("no panic");
         let options = SqlOptions::default();
-        let grouped = Statement::new("SELECT number, count(*) FROM t GROUP BY number");
+        // Looks at every byte: a half that is there and not whole would show.
+        let grouped = Statement::new(format!(
+            "SELECT number, sum(length(content) = {}) FROM t GROUP BY number",
+            self.shape.bytes
+        ));
         let rows = client.execute(grouped, &options).await.expect("the rows").rows;
         let found: BTreeMap<u64, i64> = rows
             .iter()
@@ -130,7 +179,10 @@ impl Oracle {
             );
         }
         for (number, rows) in &found {
-            assert_eq!(*rows, 2, "transaction {number} is there by half");
+            assert_eq!(
+                *rows, self.shape.rows as i64,
+                "transaction {number} is there in part"
+            );
             let known = outcomes.acknowledged.contains(number) || outcomes.unknown.contains(number);
             assert!(
                 known,
@@ -149,7 +201,7 @@ impl Oracle {
         let outcomes = self.outcomes.get_mut().expect("no panic");
         for number in std::mem::take(&mut outcomes.keyed) {
             assert!(
-                matches!(insert(client, number).await, Sent::Acknowledged),
+                matches!(insert(client, number, self.shape).await, Sent::Acknowledged),
                 "the retry of {number}"
             );
             outcomes.unknown.remove(&number);
@@ -169,19 +221,21 @@ fn integer(value: &Value) -> i64 {
     }
 }
 
-/// One transaction of two rows.
-async fn insert(client: &Client, number: u64) -> Sent {
-    let row = |half: i64| {
-        let statement = Statement::new("INSERT INTO t VALUES (?, ?, hex(zeroblob(100)))");
-        statement.with_args(vec![Value::Integer(number as i64), Value::Integer(half)])
+fn client(url: &str) -> Client {
+    Client::new(url, None).expect("a client").with_database(DATABASE)
+}
+
+/// One transaction.
+async fn insert(client: &Client, number: u64, shape: Shape) -> Sent {
+    let row = |part: usize| {
+        let statement = Statement::new("INSERT INTO t VALUES (?, ?, randomblob(?))");
+        let values = [number as i64, part as i64, shape.bytes as i64];
+        statement.with_args(values.map(Value::Integer).into())
     };
-    let texts = [
-        Statement::new("BEGIN IMMEDIATE"),
-        row(0),
-        row(1),
-        Statement::new("COMMIT"),
-    ];
-    let steps = texts.into_iter().enumerate().map(|(i, stmt)| Step {
+    let begin = [Statement::new("BEGIN IMMEDIATE")];
+    let commit = [Statement::new("COMMIT")];
+    let texts = begin.into_iter().chain((0..shape.rows).map(row)).chain(commit);
+    let steps = texts.enumerate().map(|(i, stmt)| Step {
         condition: (i > 0).then(|| Condition::Ok(i as u32 - 1)),
         stmt,
     });

@@ -1,12 +1,34 @@
 //! A server process on a directory, with settings under which everything happens often.
 
 use orion_api::client::Client;
-use std::path::Path;
+use rustix::process::{Pid, Signal, kill_process};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// How long a start may take, replay included.
-const START: Duration = Duration::from_secs(30);
+/// How long a start may take, replay included; and any other thing that is waited for.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How one process is started.
+#[derive(Clone, Copy, Debug)]
+pub struct Life<'a> {
+    /// Its data directory, below the test's; objects are shared by all lives of a test.
+    pub data: &'a str,
+    /// `<failpoint>:<n>` at which it dies.
+    pub die_at: Option<&'a str>,
+    /// `<failpoint>:<n>` at which it stops until it is woken.
+    pub stop_at: Option<&'a str>,
+}
+
+impl Default for Life<'_> {
+    fn default() -> Self {
+        Life {
+            data: "data",
+            die_at: None,
+            stop_at: None,
+        }
+    }
+}
 
 pub struct Server {
     child: Child,
@@ -16,21 +38,37 @@ pub struct Server {
 impl Server {
     /// Starts the server and waits until it is ready. `die_at` orders its death.
     pub async fn start(dir: &Path, die_at: Option<&str>) -> Server {
+        Server::live(
+            dir,
+            Life {
+                die_at,
+                ..Life::default()
+            },
+        )
+        .await
+    }
+
+    /// Starts the server and waits until it is ready.
+    pub async fn live(dir: &Path, life: Life<'_>) -> Server {
         let port = free_port();
-        let config = dir.join("config.yaml");
+        let config = dir.join(format!("{}.yaml", life.data));
         let text = format!(
-            "data_dir: {data}\nlisten: 127.0.0.1:{port}\nmaterialize:\n  flush_bytes: 65536\n  age_seconds: 1\n  snapshot_log_bytes: 65536\nlog:\n  filter: warn\n",
-            data = dir.join("data").display(),
+            "data_dir: {data}\nlisten: 127.0.0.1:{port}\nobject_store:\n  url: file://{objects}\nmaterialize:\n  flush_bytes: 65536\n  age_seconds: 1\n  snapshot_log_bytes: 65536\nlog:\n  filter: warn\n",
+            data = dir.join(life.data).display(),
+            objects = dir.join("objects").display(),
         );
         std::fs::write(&config, text).expect("the configuration is written");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_orion"));
+        let mut command = Command::new(binary());
         command
             .arg("server")
             .arg("--config")
             .arg(&config)
             .stdout(Stdio::null());
-        if let Some(order) = die_at {
+        if let Some(order) = life.die_at {
             command.env("ORION_DIE_AT", order);
+        }
+        if let Some(order) = life.stop_at {
+            command.env("ORION_STOP_AT", order);
         }
         let child = command.spawn().expect("the server starts");
         let mut server = Server {
@@ -43,7 +81,7 @@ impl Server {
 
     async fn wait_until_ready(&mut self) {
         let client = Client::new(&self.url, None).expect("a client");
-        let deadline = Instant::now() + START;
+        let deadline = Instant::now() + PATIENCE;
         while client.text("/readyz").await.is_err() {
             assert!(Instant::now() < deadline, "the server did not get ready");
             if let Some(status) = self.child.try_wait().expect("its state") {
@@ -53,6 +91,36 @@ impl Server {
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+    }
+
+    /// Waits until it has stopped where it was told to.
+    pub async fn wait_until_stopped(&self) {
+        self.wait_for_state("it stops where it was told to", 'T').await;
+    }
+
+    /// Waits for the death that was ordered. Its parent, this process, has not looked at it yet: a zombie.
+    pub async fn wait_until_ended(&self) {
+        self.wait_for_state("it dies where it was told to", 'Z').await;
+    }
+
+    async fn wait_for_state(&self, what: &str, state: char) {
+        let path = format!("/proc/{}/stat", self.child.id());
+        let deadline = Instant::now() + PATIENCE;
+        // "pid (name) state …"
+        while !std::fs::read_to_string(&path)
+            .expect("its state")
+            .rsplit_once(") ")
+            .is_some_and(|(_, rest)| rest.starts_with(state))
+        {
+            assert!(Instant::now() < deadline, "not in {PATIENCE:?}: {what}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// SIGCONT.
+    pub fn wake(&self) {
+        let pid = Pid::from_raw(self.child.id() as i32).expect("a process id");
+        kill_process(pid, Signal::CONT).expect("it is there");
     }
 
     /// True once the process has ended.
@@ -72,6 +140,12 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// `ORION_CRASH_BIN` names another one, for long runs beside a tree that is being built.
+fn binary() -> PathBuf {
+    let other = std::env::var_os("ORION_CRASH_BIN").map(PathBuf::from);
+    other.unwrap_or_else(|| env!("CARGO_BIN_EXE_orion").into())
 }
 
 fn free_port() -> u16 {
