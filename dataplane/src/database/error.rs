@@ -1,6 +1,7 @@
 //! Why the database layer did not run a unit, or cannot say what became of it. Errors of single
 //! statements are not here: they are results of the unit.
 
+use crate::vfs::ReadError;
 use orion_api::{Code, Kind};
 
 /// An error with a code for clients and a kind for callers.
@@ -31,6 +32,23 @@ impl Error {
 impl Error {
     /// What the SQL layer said where no statement can be blamed: opening a connection, for instance.
     pub(super) fn sql(error: &crate::sql::Error) -> Error {
-        Error::new(Code::Internal, error.to_string())
+        use crate::sql::Kind;
+        let code = match error.kind() {
+            Kind::Corrupt => Code::Corrupt,
+            Kind::Unavailable | Kind::Gone => Code::Unavailable,
+            _ => Code::Internal,
+        };
+        Error::new(code, error.to_string())
+    }
+
+    /// A page or record could not be read outside of SQLite.
+    pub(super) fn read(error: &ReadError) -> Error {
+        let code = match error {
+            ReadError::Corrupt { .. } => Code::Corrupt,
+            ReadError::Unavailable { .. } | ReadError::WouldWait { .. } | ReadError::Gone => {
+                Code::Unavailable
+            }
+        };
+        Error::new(code, error.to_string())
     }
 }

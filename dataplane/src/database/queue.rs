@@ -468,7 +468,7 @@ impl Queue {
             Some(value) => Some(value),
             None => {
                 let read = self.group.pages.record(&snapshot, &record_key);
-                read.map_err(|error| Error::new(Code::Unavailable, error.to_string()))?
+                read.map_err(|error| Error::read(&error))?
             }
         };
         stored

@@ -66,7 +66,9 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The node's identity file is damaged.
-    #[error("{0} does not hold a node id; if its disk was lost, start with an empty data directory")]
+    #[error(
+        "{0} is damaged and does not say which node this is; restore the file from a copy, or start as a new node with an empty data directory: what only this disk holds is lost then"
+    )]
     Identity(std::path::PathBuf),
     /// SQLite was built without what the service needs.
     #[error(transparent)]
