@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `h` | header: format byte (1), XXH3-64 of the rest (8 bytes), protobuf [`Header`] |
 //! | `p`, page number (4 bytes) | format byte (1), version that last wrote the page (8 bytes), [`checksum`] of the image (8 bytes), image |
-//! | `r`, the record's own key | format byte (1), XXH3-64 of key and content (8 bytes), content |
+//! | `r`, the record's own key | format byte (2), XXH3-64 of key and the rest (8 bytes), when it expires (8 bytes, ms since 1970, 0 for never), content |
+//! | `x`, when it expires (8 bytes), the record's own key | format byte (1); written with each record that expires, so that those whose time is over are one scan |
 //!
 //! All numbers big-endian, so that pages lie in the order of their numbers and a range of pages is one scan.
 //! The checksum of a page covers database and number: a page stored or fetched under a wrong name does not pass.
@@ -20,6 +21,11 @@ const FORMAT: u8 = 1;
 const HEADER: u8 = b'h';
 const PAGE: u8 = b'p';
 const RECORD: u8 = b'r';
+const EXPIRY: u8 = b'x';
+
+const RECORD_FORMAT: u8 = 2;
+/// Bytes in front of an expiry's record key.
+const EXPIRY_PREFIX: usize = 1 + 8;
 
 /// Bytes in front of a page's image.
 const PAGE_PREFIX: usize = 1 + 8 + 8;
@@ -97,6 +103,21 @@ pub(super) fn record_key(key: &[u8]) -> Bytes {
     full.freeze()
 }
 
+pub(super) fn expiry_key(expires_at_ms: u64, key: &[u8]) -> Bytes {
+    let mut full = BytesMut::with_capacity(EXPIRY_PREFIX + key.len());
+    full.put_u8(EXPIRY);
+    full.put_u64(expires_at_ms);
+    full.put_slice(key);
+    full.freeze()
+}
+
+/// The record's own key.
+pub(super) fn expired_key(expiry: &[u8]) -> Option<&[u8]> {
+    expiry.strip_prefix(&[EXPIRY])?.get(EXPIRY_PREFIX - 1..)
+}
+
+pub(super) const EXPIRY_VALUE: &[u8] = &[FORMAT];
+
 pub(super) fn encode_page(database: DatabaseId, no: PageNo, version: Version, image: &[u8]) -> Bytes {
     let mut value = BytesMut::with_capacity(PAGE_PREFIX + image.len());
     value.put_u8(FORMAT);
@@ -108,7 +129,7 @@ pub(super) fn encode_page(database: DatabaseId, no: PageNo, version: Version, im
 
 /// The image is copied out: the value is a part of a table's block, which it would otherwise keep in memory whole.
 pub(super) fn decode_page(database: DatabaseId, no: PageNo, value: &[u8]) -> Result<StoredPage, Damage> {
-    check_format(value)?;
+    check_format(FORMAT, value)?;
     let (prefix, image) = value.split_at_checked(PAGE_PREFIX).ok_or(Damage::Corrupt)?;
     if read_u64(&prefix[9..]) != Some(checksum(database, no, image).0) {
         return Err(Damage::Corrupt);
@@ -119,18 +140,25 @@ pub(super) fn decode_page(database: DatabaseId, no: PageNo, value: &[u8]) -> Res
     })
 }
 
-pub(super) fn encode_record(key: &[u8], content: &[u8]) -> Bytes {
+pub(super) fn encode_record(key: &[u8], expires_at_ms: u64, content: &[u8]) -> Bytes {
     let mut summed = key.to_vec();
+    summed.put_u64(expires_at_ms);
     summed.extend_from_slice(content);
-    with_sum(xxh3_64(&summed), content)
+    with_sum(RECORD_FORMAT, xxh3_64(&summed), &summed[key.len()..])
 }
 
-pub(super) fn decode_record(key: &[u8], value: &[u8]) -> Result<Bytes, Damage> {
-    let (sum, content) = split_sum(value)?;
+/// When it expires, and the content.
+pub(super) fn decode_record(key: &[u8], value: &[u8]) -> Result<(u64, Bytes), Damage> {
+    // Of format 1, those without an expiry, none was ever released.
+    let (sum, rest) = split_sum(RECORD_FORMAT, value)?;
     let mut summed = key.to_vec();
-    summed.extend_from_slice(content);
+    summed.extend_from_slice(rest);
+    let (expiry, content) = rest.split_at_checked(8).ok_or(Damage::Corrupt)?;
     match sum == xxh3_64(&summed) {
-        true => Ok(Bytes::copy_from_slice(content)),
+        true => Ok((
+            read_u64(expiry).ok_or(Damage::Corrupt)?,
+            Bytes::copy_from_slice(content),
+        )),
         false => Err(Damage::Corrupt),
     }
 }
@@ -145,11 +173,11 @@ pub(super) fn encode_header(header: &Header) -> Bytes {
         chain: Bytes::copy_from_slice(header.chain.as_bytes()),
     };
     let content = message.encode_to_vec();
-    with_sum(xxh3_64(&content), &content)
+    with_sum(FORMAT, xxh3_64(&content), &content)
 }
 
 pub(super) fn decode_header(value: &[u8]) -> Result<Header, Damage> {
-    let (sum, content) = split_sum(value)?;
+    let (sum, content) = split_sum(FORMAT, value)?;
     if sum != xxh3_64(content) {
         return Err(Damage::Corrupt);
     }
@@ -171,23 +199,23 @@ pub(super) fn decode_header(value: &[u8]) -> Result<Header, Damage> {
     })
 }
 
-fn with_sum(sum: u64, content: &[u8]) -> Bytes {
+fn with_sum(format: u8, sum: u64, content: &[u8]) -> Bytes {
     let mut value = BytesMut::with_capacity(SUM_PREFIX + content.len());
-    value.put_u8(FORMAT);
+    value.put_u8(format);
     value.put_u64(sum);
     value.put_slice(content);
     value.freeze()
 }
 
-fn split_sum(value: &[u8]) -> Result<(u64, &[u8]), Damage> {
-    check_format(value)?;
+fn split_sum(format: u8, value: &[u8]) -> Result<(u64, &[u8]), Damage> {
+    check_format(format, value)?;
     let (prefix, content) = value.split_at_checked(SUM_PREFIX).ok_or(Damage::Corrupt)?;
     Ok((read_u64(&prefix[1..]).ok_or(Damage::Corrupt)?, content))
 }
 
-fn check_format(value: &[u8]) -> Result<(), Damage> {
+fn check_format(format: u8, value: &[u8]) -> Result<(), Damage> {
     match value.first() {
-        Some(&FORMAT) => Ok(()),
+        Some(&found) if found == format => Ok(()),
         Some(&other) => Err(Damage::Format(other)),
         None => Err(Damage::Corrupt),
     }
@@ -250,9 +278,13 @@ mod tests {
         }
 
         #[test]
-        fn records_come_back_only_under_their_own_key(key: Vec<u8>, other: Vec<u8>, content: Vec<u8>) {
-            let value = encode_record(&key, &content);
-            prop_assert_eq!(decode_record(&key, &value), Ok(Bytes::from(content)));
+        fn records_come_back_only_under_their_own_key(
+            key: Vec<u8>, other: Vec<u8>, expires: u64, content: Vec<u8>
+        ) {
+            let expiry = expiry_key(expires, &key);
+            prop_assert_eq!(expired_key(&expiry), Some(&key[..]));
+            let value = encode_record(&key, expires, &content);
+            prop_assert_eq!(decode_record(&key, &value), Ok((expires, Bytes::from(content))));
             if key != other && !other.starts_with(&key) && !key.starts_with(&other) {
                 prop_assert_eq!(decode_record(&other, &value), Err(Damage::Corrupt));
             }

@@ -88,7 +88,7 @@ impl Reader {
         };
         let record = format::decode_record(key, &value);
         record
-            .map(Some)
+            .map(|(_, content)| Some(content))
             .map_err(|damage| self.damaged(damage, "record", "a record"))
     }
 

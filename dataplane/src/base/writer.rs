@@ -14,6 +14,7 @@ use super::checkpoint::{self, Checkpoint};
 use super::format::{self, Header};
 use super::no_wal::NoWal;
 use crate::page::{Image, PageNo};
+use bytes::Bytes;
 use orion_api::{DatabaseId, Epoch, Version};
 use slatedb::config::{
     CheckpointOptions, CheckpointScope, CloseOptions, CompressionCodec, Settings, SstBlockSize,
@@ -30,6 +31,9 @@ const TABLES_HIGH: usize = 64;
 
 /// Bytes of values in one batch; a batch is copied as a whole on its way into the memtable.
 const BATCH_BYTES: usize = 1 << 20;
+
+/// Expired records that are deleted together.
+const EXPIRED_AT_ONCE: usize = 1000;
 
 /// Blocks of this size hold a few pages: neighbours compress better together and come with one request.
 pub(super) const BLOCK_SIZE: SstBlockSize = SstBlockSize::Block16Kib;
@@ -113,13 +117,70 @@ impl Writer {
         self.delete_pages(removed.filter_map(PageNo::new)).await
     }
 
-    /// Writes a record. Its key is at most 64 KiB less one byte.
-    pub async fn put_record(&mut self, key: &[u8], content: &[u8]) -> Result<(), Error> {
+    /// Writes a record, which expires at `expires_at_ms` (milliseconds since 1970, 0 for never). Its key is at
+    /// most 64 KiB less ten bytes.
+    pub async fn put_record(&mut self, key: &[u8], expires_at_ms: u64, content: &[u8]) -> Result<(), Error> {
         let mut batch = Batch::default();
-        batch
-            .writes
-            .put_bytes(format::record_key(key), format::encode_record(key, content));
+        let value = format::encode_record(key, expires_at_ms, content);
+        batch.writes.put_bytes(format::record_key(key), value);
+        if expires_at_ms > 0 {
+            let expiry = format::expiry_key(expires_at_ms, key);
+            batch.writes.put(expiry, format::EXPIRY_VALUE);
+        }
         self.write(batch).await
+    }
+
+    /// Deletes the records whose time was over at `now_ms`. Reads the object store.
+    pub async fn delete_expired_records(&mut self, now_ms: u64) -> Result<(), Error> {
+        loop {
+            let expired = self.expired_records(now_ms).await?;
+            if expired.is_empty() {
+                return Ok(());
+            }
+            let mut batch = Batch::default();
+            for expiry in expired {
+                let key = format::expired_key(&expiry).unwrap_or_default();
+                if self.record_expiry(key).await?.is_some_and(|at| at <= now_ms) {
+                    batch.writes.delete(format::record_key(key));
+                }
+                batch.writes.delete(expiry);
+            }
+            self.write(batch).await?;
+        }
+    }
+
+    /// Keys of the first expiries that are over.
+    async fn expired_records(&mut self, now_ms: u64) -> Result<Vec<Bytes>, Error> {
+        let keys = format::expiry_key(0, &[])..format::expiry_key(now_ms.saturating_add(1), &[]);
+        let scan = async {
+            let mut found = self.slate.scan(keys).await?;
+            let mut expired = Vec::new();
+            while expired.len() < EXPIRED_AT_ONCE
+                && let Some(entry) = found.next().await?
+            {
+                expired.push(entry.key);
+            }
+            Ok(expired)
+        };
+        let scanned = bounded(
+            self.base(),
+            "looking for expired records",
+            self.write_timeout(),
+            scan,
+        )
+        .await;
+        self.spend_on_failure(scanned)
+    }
+
+    /// When the record that is there now expires: it may be a newer one than its expiry was written for. One
+    /// that is damaged is left to whoever reads it.
+    async fn record_expiry(&mut self, key: &[u8]) -> Result<Option<u64>, Error> {
+        let get = self.slate.get(format::record_key(key));
+        let got = bounded(self.base(), "reading a record", self.write_timeout(), get).await;
+        let value = self.spend_on_failure(got)?;
+        Ok(value
+            .and_then(|value| format::decode_record(key, &value).ok())
+            .map(|(expires_at_ms, _)| expires_at_ms))
     }
 
     /// Deletes a record.

@@ -222,6 +222,16 @@ impl Head {
             .map(|record| record.value.clone())
     }
 
+    /// Records that are on their way to a version above `published`.
+    pub(super) fn records_above(&self, published: Version) -> u64 {
+        let flying = self
+            .flights
+            .iter()
+            .filter(|waiting| waiting.flight.version > published)
+            .map(|waiting| waiting.flight.records.len());
+        (flying.sum::<usize>() + self.fresh_records.len()) as u64
+    }
+
     /// What a page was before `fresh`, if it is in memory, and how long its chain of differences is then.
     pub(super) fn prior(&self, no: PageNo, size: usize, pages: &Pages) -> Option<(Image, u8)> {
         let zeros = || Some((zeros(size), 0));

@@ -8,8 +8,9 @@ use orion_api::Code;
 use prost::Message;
 use std::time::Duration;
 
-/// How long a reply is kept, by the clock of the leader that wrote it.
-const KEPT_FOR: Duration = Duration::from_secs(24 * 3600);
+/// Times at which keys end within the time that they are kept; those between are rounded up. With 24 hours a
+/// key ends with a full minute.
+const ENDS: u64 = 24 * 60;
 
 /// The largest reply that is kept; of a larger one only the fact.
 const REPLY_BYTES_MAX: usize = 256 << 10;
@@ -30,14 +31,17 @@ pub(super) fn record_key(key: &IdempotencyKey) -> Bytes {
 }
 
 /// The record for a request that committed something.
-pub(super) fn remember(key: &IdempotencyKey, reply: Option<Bytes>) -> (Record, Recorded) {
+///
+/// INVARIANT: no record ends before `kept_for` is over, by the clock of the leader that wrote it.
+pub(super) fn remember(key: &IdempotencyKey, reply: Option<Bytes>, kept_for: Duration) -> (Record, Recorded) {
     let reply = reply.filter(|reply| reply.len() <= REPLY_BYTES_MAX);
     let recorded = if reply.is_some() {
         Recorded::Stored
     } else {
         Recorded::StoredWithoutReply
     };
-    let expires_at_ms = now_ms() + KEPT_FOR.as_millis() as u64;
+    let kept_ms = kept_for.as_millis() as u64;
+    let expires_at_ms = (now_ms() + kept_ms).next_multiple_of((kept_ms / ENDS).max(1));
     let stored = Stored {
         request_hash: Bytes::copy_from_slice(&key.request_hash),
         reply,

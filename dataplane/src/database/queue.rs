@@ -20,6 +20,7 @@ use super::head::{Head, HeadView, Layer, Mark};
 use super::idempotency;
 use super::request::{Erased, Started};
 use super::{Error, IdempotencyKey, Options, Position, Progress, Recorded};
+use crate::clock::now_ms;
 use crate::entry::{Commit, CommitBody, Kind, PageChange, PageContent, Pages as Part, Proposal};
 use crate::group::{self, Group, NotProposed, Outcome, parts_hash};
 use crate::overlay::CHAIN_MAX;
@@ -410,7 +411,12 @@ impl Queue {
     ) -> bool {
         if let Some(key) = &key {
             match self.recorded(key) {
-                Ok(None) => {}
+                Ok(None) => {
+                    if let Err(error) = self.check_room_for_a_key() {
+                        request.reply(Err(error), None);
+                        return true;
+                    }
+                }
                 Ok(Some(recorded)) => {
                     request.keep();
                     self.answer_when_visible(
@@ -477,13 +483,28 @@ impl Queue {
             .map(Option::flatten)
     }
 
+    /// INVARIANT: what is refused is a new key, and never is a key dropped early to make room
+    /// (`keys_beyond_the_limit_are_refused_until_the_time_of_others_is_over`).
+    fn check_room_for_a_key(&self) -> Result<(), Error> {
+        let state = self.state.lock();
+        let published = self.database.published.load();
+        let kept = published.expiries.live(now_ms()) + state.head.records_above(published.version);
+        if kept < self.options.keys_max {
+            return Ok(());
+        }
+        let message = format!(
+            "{kept} idempotency keys of this database are kept already; no more are taken until some are over"
+        );
+        Err(Error::new(Code::Quota, message))
+    }
+
     /// Keeps the reply with the request's commits, if it committed anything.
     fn record(&self, key: &IdempotencyKey, step_before: u64, request: &dyn Erased) -> Recorded {
         let state = &mut *self.state.lock();
         if state.head.step == step_before {
             return Recorded::Nothing;
         }
-        let (record, recorded) = idempotency::remember(key, request.record());
+        let (record, recorded) = idempotency::remember(key, request.record(), self.options.keys_kept_for);
         state.head.fresh_records.push(record);
         recorded
     }

@@ -38,6 +38,10 @@ pub struct Options {
     pub streams_max: usize,
     /// Idle reader connections kept per database.
     pub idle_readers_max: usize,
+    /// How long the reply of a request with an idempotency key is kept.
+    pub keys_kept_for: Duration,
+    /// Idempotency keys of one database that are kept at once.
+    pub keys_max: u64,
     /// Limits of each connection.
     pub sql: sql::Limits,
     /// Where temporary files go.
@@ -65,6 +69,8 @@ impl Options {
             overlay_wait: Duration::from_secs(2),
             streams_max: 1024,
             idle_readers_max: 8,
+            keys_kept_for: Duration::from_secs(24 * 3600),
+            keys_max: 100_000,
             sql: sql::Limits::default(),
             temp_dir,
             temp_quota: Quota::new(4096 * MIB, None),

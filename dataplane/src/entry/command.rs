@@ -146,6 +146,9 @@ pub struct Materialized {
     /// Pages in the database at that version.
     #[prost(uint32, tag = "5")]
     pub page_count: u32,
+    /// Records whose time was over by then are not in it: the leader's wall clock, milliseconds since 1970.
+    #[prost(uint64, tag = "6")]
+    pub records_expired_ms: u64,
 }
 
 /// The leader is about to delete a checkpoint that nobody needs any more.

@@ -201,7 +201,11 @@ impl Machine {
             id: uuid::Uuid::from_bytes(id),
             version,
         };
-        let next = before.materialized(Arc::new(checkpoint), materialized.page_count);
+        let next = before.materialized(
+            Arc::new(checkpoint),
+            materialized.page_count,
+            materialized.records_expired_ms,
+        );
         self.catalog.mark(database.id, next.changed_since.is_some());
         database.published.store(Arc::new(next));
         Ok(())

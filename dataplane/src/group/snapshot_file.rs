@@ -105,6 +105,8 @@ struct DatabaseMessage {
     records: Vec<RecordMessage>,
     #[prost(message, repeated, tag = "13")]
     parts: Vec<entry::Pages>,
+    #[prost(message, repeated, tag = "14")]
+    expiries: Vec<ExpiryMessage>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -123,6 +125,15 @@ struct ShrinkMessage {
     version: u64,
     #[prost(uint32, tag = "2")]
     page_count: u32,
+}
+
+/// How many records end at a time.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct ExpiryMessage {
+    #[prost(uint64, tag = "1")]
+    at_ms: u64,
+    #[prost(uint64, tag = "2")]
+    many: u64,
 }
 
 /// A page's changes, oldest first. The first is against the base, unless it says otherwise.
@@ -275,6 +286,11 @@ impl CapturedDatabase {
                 .filter_map(|(no, slot)| slot_message(no.get(), slot))
                 .collect(),
             records: snapshot.records().map(record).collect(),
+            expiries: snapshot
+                .expiries
+                .iter()
+                .map(|(at_ms, many)| ExpiryMessage { at_ms, many })
+                .collect(),
             parts: self.parts.clone(),
         }
     }
@@ -459,7 +475,8 @@ fn restore(message: DatabaseMessage) -> Option<Database> {
         };
         records.push((record.key, stored));
     }
-    let snapshot = snapshot.restore(shrinks, slots.into_iter(), records.into_iter());
+    let expiries = message.expiries.iter().map(|expiry| (expiry.at_ms, expiry.many));
+    let snapshot = snapshot.restore(shrinks, slots.into_iter(), records.into_iter(), expiries);
     let mut parts = Parts::default();
     for part in message.parts {
         parts

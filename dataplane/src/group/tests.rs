@@ -142,6 +142,7 @@ impl Member {
 
     fn materialized(&self, version: u64) -> Materialized {
         Materialized {
+            records_expired_ms: 0,
             database: Bytes::copy_from_slice(self.id.as_bytes()),
             epoch: 4,
             version,

@@ -2,6 +2,7 @@
 
 use super::Error;
 use crate::base::{Checkpoint, Header, Writer};
+use crate::clock::now_ms;
 use crate::entry::{self, Kind};
 use crate::group::{self, Group};
 use crate::overlay::{Content, Pages, Snapshot};
@@ -67,7 +68,8 @@ async fn attempt(
     if snapshot.version <= done || !database.is_active() {
         return Ok(done);
     }
-    let checkpoint = store(&group.pages, &snapshot, &mut base.writer).await?;
+    let now_ms = now_ms();
+    let checkpoint = store(&group.pages, &snapshot, &mut base.writer, now_ms).await?;
     fail::fail_point!("materialize::before_propose");
     let materialized = entry::Materialized {
         database: Bytes::copy_from_slice(database.id.as_bytes()),
@@ -75,6 +77,7 @@ async fn attempt(
         version: snapshot.version.0,
         checkpoint: Bytes::copy_from_slice(checkpoint.id.as_bytes()),
         page_count: snapshot.extent.page_count,
+        records_expired_ms: now_ms,
     };
     group.write(Kind::Materialized(materialized)).await?;
     base.used = Instant::now();
@@ -86,14 +89,18 @@ async fn attempt(
     Ok(snapshot.version)
 }
 
-/// Steps 4 and 5: the snapshot's changes, and a checkpoint of them.
+/// Steps 4 and 5: the snapshot's changes, without the records whose time is over, and a checkpoint of them.
 pub(crate) async fn store(
     pages: &Arc<Pages>,
     snapshot: &Arc<Snapshot>,
     writer: &mut Writer,
+    now_ms: u64,
 ) -> Result<Checkpoint, Error> {
     write_pages(pages, snapshot, writer).await?;
-    write_records(snapshot, writer).await?;
+    if snapshot.expiries.over(now_ms) > 0 {
+        writer.delete_expired_records(now_ms).await?;
+    }
+    write_records(snapshot, writer, now_ms).await?;
     let header = Header {
         database: snapshot.database,
         epoch: snapshot.epoch,
@@ -141,12 +148,15 @@ async fn resolve(
     resolved.await.map_err(|_| Error::Stopped)?
 }
 
-async fn write_records(snapshot: &Snapshot, writer: &mut Writer) -> Result<(), Error> {
+async fn write_records(snapshot: &Snapshot, writer: &mut Writer, now_ms: u64) -> Result<(), Error> {
     for (key, record) in snapshot.records() {
-        if record.value.is_empty() {
+        let is_over = (1..=now_ms).contains(&record.expires_at_ms);
+        if record.value.is_empty() || is_over {
             writer.delete_record(key).await?;
         } else {
-            writer.put_record(key, &record.value).await?;
+            writer
+                .put_record(key, record.expires_at_ms, &record.value)
+                .await?;
         }
     }
     Ok(())

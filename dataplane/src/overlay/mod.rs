@@ -21,6 +21,7 @@
 //! INVARIANT: an image is handed out only if its checksum is the one that was logged with it.
 
 mod cache;
+mod expiries;
 mod pages;
 mod slot;
 mod snapshot;
@@ -28,6 +29,7 @@ mod snapshot;
 mod tests;
 
 pub(crate) use cache::PageCache;
+pub(crate) use expiries::Expiries;
 pub(crate) use pages::{Pages, SnapshotView};
 pub(crate) use slot::{Content, Prior, Slot};
 pub(crate) use snapshot::{CHAIN_MAX, Snapshot, StoredRecord};

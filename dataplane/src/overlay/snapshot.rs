@@ -1,5 +1,6 @@
 //! One version of one database.
 
+use super::Expiries;
 use super::slot::{Content, Prior, Slot};
 use crate::base::Checkpoint;
 use crate::entry::CommitBody;
@@ -44,6 +45,8 @@ pub(crate) struct Snapshot {
     shrinks: Arc<[(Version, u32)]>,
     slots: OrdMap<u32, Arc<Slot>>,
     records: OrdMap<Bytes, StoredRecord>,
+    /// Of all its records, in the overlay and in the base.
+    pub(crate) expiries: Expiries,
     /// Bytes of changes and records that are not in the base.
     pub(crate) overlay_bytes: u64,
     /// When the oldest of them was applied here.
@@ -66,6 +69,7 @@ impl Snapshot {
             shrinks: Arc::new([]),
             slots: OrdMap::new(),
             records: OrdMap::new(),
+            expiries: Expiries::default(),
             overlay_bytes: 0,
             changed_since: None,
         }
@@ -146,6 +150,7 @@ impl Snapshot {
             next.cut(body.page_count);
         }
         for record in &body.records {
+            next.expiries.add(record.expires_at_ms, 1);
             next.overlay_bytes += (record.key.len() + record.value.len()) as u64;
             let stored = StoredRecord {
                 version,
@@ -180,10 +185,17 @@ impl Snapshot {
             .collect();
     }
 
-    /// The same version when everything up to the checkpoint's is in the base.
-    pub(crate) fn materialized(&self, checkpoint: Arc<Checkpoint>, page_count: u32) -> Snapshot {
+    /// The same version when everything up to the checkpoint's is in the base, but for the records whose time
+    /// was over at `records_expired_ms`.
+    pub(crate) fn materialized(
+        &self,
+        checkpoint: Arc<Checkpoint>,
+        page_count: u32,
+        records_expired_ms: u64,
+    ) -> Snapshot {
         let upto = checkpoint.version;
         let mut next = self.clone();
+        next.expiries.forget(records_expired_ms);
         next.shrinks = self
             .shrinks
             .iter()
@@ -243,7 +255,9 @@ impl Snapshot {
         shrinks: Vec<(Version, u32)>,
         slots: impl Iterator<Item = (u32, Arc<Slot>)>,
         records: impl Iterator<Item = (Bytes, StoredRecord)>,
+        expiries: impl Iterator<Item = (u64, u64)>,
     ) -> Snapshot {
+        expiries.for_each(|(time, many)| self.expiries.add(time, many));
         self.shrinks = shrinks.into();
         self.slots = slots.collect();
         self.records = records.collect();

@@ -21,7 +21,8 @@ const EPOCH: Epoch = Epoch(3);
 #[derive(Clone, Debug, Default)]
 struct Version {
     pages: Vec<Vec<u8>>,
-    records: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Values, and when they are over; 0 for never.
+    records: BTreeMap<Vec<u8>, (Vec<u8>, u64)>,
 }
 
 struct Run<'a> {
@@ -33,8 +34,9 @@ struct Run<'a> {
     model: Version,
     current: Arc<Snapshot>,
     pinned: Vec<(Version, Arc<Snapshot>)>,
-    /// Written, but not yet said by an entry.
-    stored: Option<(Checkpoint, u32)>,
+    /// Written, but not yet said by an entry: the checkpoint, its pages, and when it was made.
+    stored: Option<(Checkpoint, u32, u64)>,
+    now: u64,
     writer: Option<Writer>,
 }
 
@@ -54,11 +56,13 @@ impl<'a> Run<'a> {
             current: Arc::new(Snapshot::empty(database, EPOCH)),
             pinned: Vec::new(),
             stored: None,
+            now: 1000,
             writer: None,
         }
     }
 
     fn step(&mut self) {
+        self.now += self.random.random_range(0..10);
         match self.random.random_range(0..100) {
             0..60 => self.commit(),
             60..70 => self.store(),
@@ -163,12 +167,24 @@ impl<'a> Run<'a> {
             if value.is_empty() {
                 self.model.records.remove(&key);
             } else {
-                self.model.records.insert(key.clone(), value.clone());
+                self.model.records.insert(key.clone(), (value.clone(), 0));
             }
             records.push(Record {
                 key: key.into(),
                 value: value.into(),
                 expires_at_ms: 0,
+            });
+        }
+        let key = vec![b'i', self.random.random_range(0..12)];
+        let is_live = |(_, over): &(Vec<u8>, u64)| *over > self.now;
+        if !self.model.records.get(&key).is_some_and(is_live) {
+            let value = self.now.to_be_bytes().to_vec();
+            let over = self.now + self.random.random_range(1..300);
+            self.model.records.insert(key.clone(), (value.clone(), over));
+            records.push(Record {
+                key: key.into(),
+                value: value.into(),
+                expires_at_ms: over,
             });
         }
         records
@@ -181,26 +197,27 @@ impl<'a> Run<'a> {
             return;
         }
         let checkpoint = self.write();
-        self.stored = Some((checkpoint, self.current.extent.page_count));
+        self.stored = Some((checkpoint, self.current.extent.page_count, self.now));
     }
 
     fn write(&mut self) -> Checkpoint {
         let (bases, database) = (Arc::clone(&self.bases), self.database);
-        let writer = &mut self.writer;
+        let (writer, now) = (&mut self.writer, self.now);
         self.runtime.block_on(async {
             if writer.is_none() {
                 *writer = Some(bases.writer(database, EPOCH).await.expect("it opens"));
             }
             let writer = writer.as_mut().expect("just opened");
-            crate::materialize::store(&self.pages, &self.current, writer)
+            crate::materialize::store(&self.pages, &self.current, writer, now)
                 .await
                 .expect("stored")
         })
     }
 
     fn materialized(&mut self) {
-        if let Some((checkpoint, page_count)) = self.stored.take() {
-            self.current = Arc::new(self.current.materialized(Arc::new(checkpoint), page_count));
+        if let Some((checkpoint, page_count, now)) = self.stored.take() {
+            let next = self.current.materialized(Arc::new(checkpoint), page_count, now);
+            self.current = Arc::new(next);
         }
     }
 
@@ -243,8 +260,10 @@ impl<'a> Run<'a> {
         for key in 0..6 {
             let key = [b'k', key];
             let value = self.pages.record(snapshot, &key).expect("it reads");
-            assert_eq!(value.as_deref(), model.records.get(&key[..]).map(Vec::as_slice));
+            let expected = model.records.get(&key[..]);
+            assert_eq!(value.as_deref(), expected.map(|(value, _)| &value[..]));
         }
+        self.check_expiring(model, snapshot);
         let slots: u64 = snapshot.slots().map(|(_, slot)| slot.chain_bytes()).sum();
         let records = snapshot
             .records()
@@ -260,10 +279,44 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Records that are not over are there, as they were written, and are counted; of those that are over the
+    /// base has none that was materialized since.
+    fn check_expiring(&self, model: &Version, snapshot: &Snapshot) {
+        let mut live = 0;
+        for key in 0..12 {
+            let key = [b'i', key];
+            let value = self.pages.record(snapshot, &key).expect("it reads");
+            let expected = model.records.get(&key[..]);
+            if let Some((expected, _)) = expected.filter(|(_, over)| *over > self.now) {
+                assert_eq!(value.as_deref(), Some(&expected[..]));
+                live += 1;
+            } else if let Some(value) = value {
+                let known = expected.map(|(value, _)| &value[..]);
+                assert_eq!(Some(&value[..]), known, "only the last one may be left");
+            }
+        }
+        assert_eq!(snapshot.expiries.live(self.now), live);
+    }
+
     fn materialize_everything(&mut self) {
         self.materialized();
+        self.commit();
         self.store();
         self.materialized();
+        let at = self.current.checkpoint.clone().expect("materialized");
+        for key in 0..12 {
+            let key = [b'i', key];
+            let stored = self.runtime.block_on(self.bases.record(&at, &key));
+            let expected = self.model.records.get(&key[..]);
+            let expected = expected.filter(|(_, over)| *over > self.now);
+            let expected = expected.map(|(value, _)| Bytes::copy_from_slice(value));
+            assert_eq!(
+                stored.expect("it reads"),
+                expected,
+                "nothing that is over is left"
+            );
+        }
+        assert_eq!(self.current.expiries.over(self.now), 0);
         self.check();
         assert_eq!(self.current.overlay_bytes, 0);
         assert_eq!(self.current.changed_since, None);

@@ -92,7 +92,7 @@ async fn a_base_keeps_pages_records_and_header_in_memory_and_in_a_directory() {
         let database = DatabaseId::random();
         let bases = Bases::new(store.clone(), options());
         let mut writer = bases.writer(database, EPOCH).await.expect("open");
-        writer.put_record(b"key", b"reply").await.expect("put record");
+        writer.put_record(b"key", 0, b"reply").await.expect("put record");
         let at = materialize(&mut writer, 5, 1..=20).await;
         writer.close().await.expect("close");
 

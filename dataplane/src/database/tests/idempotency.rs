@@ -91,20 +91,7 @@ async fn a_key_is_remembered_over_a_restart_and_a_materialization() {
         let other = keyed(&setup.database, "k", 2, INSERT).await;
         let error = other.map(drop).expect_err("another request");
         assert_eq!(error.code, Code::IdempotencyConflict);
-        setup
-            .node
-            .group
-            .catalog
-            .ask_for_materialization(setup.database.id());
-        let published = || setup.database.entry.published.load();
-        until("materialized", || {
-            let snapshot = published();
-            snapshot
-                .checkpoint
-                .as_ref()
-                .is_some_and(|checkpoint| checkpoint.version == snapshot.version)
-        })
-        .await;
+        materialized(&setup).await;
     }
     assert_eq!(setup.number("SELECT count(*) FROM t").await, 1);
     setup.node.stop().await;
@@ -121,4 +108,79 @@ async fn a_request_that_changed_nothing_is_not_remembered() {
     let second = keyed(&setup.database, "k", 2, INSERT).await.expect("it runs");
     assert_eq!(second.idempotency, Some(Recorded::Stored));
     setup.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_beyond_the_limit_are_refused_until_the_time_of_others_is_over() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let few = |options: &mut crate::node::Options| options.database.keys_max = 5;
+    let setup = Setup::start(dir.path(), few).await;
+    for key in 0..5 {
+        let finished = keyed(&setup.database, &format!("k{key}"), 1, INSERT).await;
+        assert_eq!(finished.expect("it runs").idempotency, Some(Recorded::Stored));
+    }
+    let refused = async |setup: &Setup| {
+        let new = keyed(&setup.database, "new", 1, INSERT).await;
+        let error = new.map(drop).expect_err("too many");
+        assert_eq!(error.code, Code::Quota, "{error}");
+        let known = keyed(&setup.database, "k3", 1, INSERT).await.expect("it runs");
+        assert_eq!(known.idempotency, Some(Recorded::Replayed("[Some(4)]".into())));
+        assert_eq!(setup.number("SELECT count(*) FROM t").await, 5);
+    };
+    refused(&setup).await;
+    materialized(&setup).await;
+    refused(&setup).await;
+    setup.node.stop().await;
+    drop(setup);
+    let mut options = crate::node::tests::options(dir.path());
+    few(&mut options);
+    let setup = Setup::of(crate::node::Node::start(options).await.expect("starts again"));
+    refused(&setup).await;
+    setup.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_whose_time_is_over_is_free_and_its_record_goes_from_the_base() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let setup = Setup::start(dir.path(), |options| {
+        options.database.keys_max = 2;
+        options.database.keys_kept_for = std::time::Duration::from_secs(2);
+    })
+    .await;
+    for key in ["a", "b"] {
+        keyed(&setup.database, key, 1, INSERT).await.expect("it runs");
+    }
+    materialized(&setup).await;
+    let in_the_base = async |setup: &Setup| {
+        let at = setup.database.entry.published.load().checkpoint.clone();
+        let at = at.expect("materialized");
+        let bases = &setup.node.group.pages.bases;
+        bases.record(&at, b"i/b").await.expect("it reads").is_some()
+    };
+    assert!(in_the_base(&setup).await);
+    let over = |setup: &Setup| {
+        let now_ms = crate::clock::now_ms();
+        setup.database.entry.published.load().expiries.live(now_ms) == 0
+    };
+    until("their time is over", || over(&setup)).await;
+    // Another request under a key that was used, and one under a new key: the limit is two.
+    for key in ["a", "c"] {
+        let finished = keyed(&setup.database, key, 2, INSERT).await.expect("it runs");
+        assert_eq!(finished.idempotency, Some(Recorded::Stored));
+    }
+    materialized(&setup).await;
+    assert!(!in_the_base(&setup).await, "what is over is gone from the base");
+    assert_eq!(setup.number("SELECT count(*) FROM t").await, 4);
+    setup.node.stop().await;
+}
+
+async fn materialized(setup: &Setup) {
+    let catalog = &setup.node.group.catalog;
+    catalog.ask_for_materialization(setup.database.id());
+    until("materialized", || {
+        let snapshot = setup.database.entry.published.load();
+        let checkpoint = snapshot.checkpoint.as_ref();
+        checkpoint.is_some_and(|checkpoint| checkpoint.version == snapshot.version)
+    })
+    .await;
 }
