@@ -17,6 +17,7 @@ mod dump;
 mod error;
 mod options;
 mod policy;
+mod pragmas;
 mod result;
 mod statement;
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! ATTACH is prepared in `Prepare` and always denied; in `Step` only the empty name passes, which no client can
 //! get there, because its ATTACH was already denied.
 
+use super::pragmas::{self, Rule};
 use crate::vfs::Link;
 use parking_lot::Mutex;
 use rusqlite::ffi;
@@ -51,6 +52,19 @@ pub(super) struct Facts {
     pub(super) inserts: bool,
     /// A PRAGMA. Many act when they are prepared, not when they run, so that one must never come out of a cache.
     pub(super) is_pragma: bool,
+    /// What answers in place of the statement.
+    pub(super) instead: Option<Instead>,
+    /// SQLite would answer it without columns, the file with one.
+    pub(super) without_columns: bool,
+}
+
+/// What answers in place of a pragma that changes nothing here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Instead {
+    /// The same pragma without its argument.
+    Asking(&'static str),
+    /// The number that is kept.
+    BusyTimeout,
 }
 
 /// What SQLite is doing when it asks.
@@ -140,6 +154,15 @@ impl Policy {
         if phase == Phase::Internal {
             return Authorization::Allow;
         }
+        if let AuthAction::Pragma {
+            pragma_name,
+            pragma_value,
+        } = context.action
+            && phase != Phase::Step
+            && self.takes_without_effect(phase, pragma_name, pragma_value)
+        {
+            return Authorization::Ignore;
+        }
         match self.objection(phase, &context.action) {
             None if phase == Phase::Look && acts_when_prepared(&context.action) => Authorization::Ignore,
             None => Authorization::Allow,
@@ -147,6 +170,32 @@ impl Policy {
                 self.state.lock().denied.get_or_insert(reason);
                 Authorization::Deny
             }
+        }
+    }
+
+    /// Whether a client's pragma is SQLite's no more; what answers it is noted.
+    fn takes_without_effect(&self, phase: Phase, name: &str, value: Option<&str>) -> bool {
+        let (name, rule) = pragmas::rule(name);
+        let facts = &mut self.state.lock().facts;
+        match (rule, value) {
+            (Rule::Kept, Some(_)) => true,
+            (Rule::Off, Some(value)) => pragmas::is_off(value),
+            (Rule::Told, Some(_)) => {
+                facts.instead = Some(Instead::Asking(name));
+                true
+            }
+            (Rule::File, Some(_)) => {
+                facts.without_columns = true;
+                false
+            }
+            (Rule::BusyTimeout, value) => {
+                if let Some(value) = value.filter(|_| phase == Phase::Prepare) {
+                    self.link.set_busy_timeout_ms(value.trim().parse().unwrap_or(0));
+                }
+                facts.instead = Some(Instead::BusyTimeout);
+                true
+            }
+            _ => false,
         }
     }
 
@@ -172,7 +221,9 @@ impl Policy {
             AuthAction::Pragma {
                 pragma_name,
                 pragma_value: Some(_),
-            } if is_denied_pragma(pragma_name) => Some(format!("PRAGMA {pragma_name} cannot be set here")),
+            } if matches!(pragmas::rule(pragma_name).1, Rule::Refused | Rule::Off) => Some(format!(
+                "PRAGMA {pragma_name} cannot be set here: it reaches past what a database's SQL may do"
+            )),
             _ => None,
         }
     }
@@ -234,84 +285,19 @@ fn touches_connection(action: &AuthAction<'_>) -> bool {
         AuthAction::Pragma {
             pragma_name,
             pragma_value,
-        } => pragma_touches_connection(pragma_name, pragma_value.is_some()),
+        } => pragmas::touches_connection(pragma_name, pragma_value.is_some()),
         _ => false,
     }
 }
 
-/// Pragmas whose value SQLite, or our file, takes while it prepares the statement.
 fn acts_when_prepared(action: &AuthAction<'_>) -> bool {
-    const AT_ONCE: [&str; 9] = [
-        "auto_vacuum",
-        "busy_timeout",
-        "cache_spill",
-        "encoding",
-        "locking_mode",
-        "mmap_size",
-        "page_size",
-        "synchronous",
-        "temp_store",
-    ];
     match *action {
         AuthAction::Pragma {
             pragma_name,
             pragma_value: Some(_),
-        } => {
-            pragma_touches_connection(pragma_name, true)
-                || AT_ONCE.iter().any(|name| pragma_name.eq_ignore_ascii_case(name))
-        }
+        } => pragmas::acts_when_prepared(pragma_name),
         _ => false,
     }
-}
-
-/// A pragma is state of the connection when it is set, except those of the database itself, those that only
-/// ask with an argument, and those that the file keeps at one value.
-fn pragma_touches_connection(name: &str, is_set: bool) -> bool {
-    const WITHOUT_STATE: [&str; 26] = [
-        "application_id",
-        "auto_vacuum",
-        "busy_timeout",
-        "cache_spill",
-        "encoding",
-        "foreign_key_check",
-        "foreign_key_list",
-        "incremental_vacuum",
-        "index_info",
-        "index_list",
-        "index_xinfo",
-        "integrity_check",
-        "journal_mode",
-        "locking_mode",
-        "mmap_size",
-        "optimize",
-        "page_size",
-        "quick_check",
-        "schema_version",
-        "synchronous",
-        "table_info",
-        "table_list",
-        "table_xinfo",
-        "temp_store",
-        "user_version",
-        "wal_checkpoint",
-    ];
-    let has_name = |known: &&str| name.eq_ignore_ascii_case(known);
-    name.eq_ignore_ascii_case("data_version") || (is_set && !WITHOUT_STATE.iter().any(has_name))
-}
-
-/// Pragmas that reach past the database: its schema's raw text, files, or the heap of the whole process.
-fn is_denied_pragma(name: &str) -> bool {
-    const DENIED: [&str; 8] = [
-        "data_store_directory",
-        "hard_heap_limit",
-        "lock_proxy_file",
-        "soft_heap_limit",
-        "temp_store_directory",
-        "threads",
-        "trusted_schema",
-        "writable_schema",
-    ];
-    DENIED.iter().any(|denied| name.eq_ignore_ascii_case(denied))
 }
 
 fn is_denied_function(name: &str) -> bool {

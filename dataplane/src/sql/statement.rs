@@ -6,7 +6,7 @@
 use super::budget::{Budget, Ended};
 use super::connection::{BEGIN_READ_ONLY, Connection, is_begin_read_only};
 use super::error::Circumstances;
-use super::policy::Facts;
+use super::policy::{Facts, Instead};
 use super::result::{Column, StatementResult};
 use super::{Code, Error, Kind, Value};
 use bytes::Bytes;
@@ -107,10 +107,28 @@ impl Connection {
         if purpose == For::Running {
             self.mark(facts);
         }
+        let statement = match facts.instead {
+            Some(instead) if statement.is_explain() == 0 => {
+                statement.discard();
+                self.prepare_instead(instead)?
+            }
+            _ => statement,
+        };
         Ok(Prepared {
             statement: Some(statement),
             facts,
         })
+    }
+
+    fn prepare_instead(&self, instead: Instead) -> Result<CachedStatement<'_>, Error> {
+        let text = match instead {
+            Instead::Asking(name) => format!("PRAGMA {name}"),
+            Instead::BusyTimeout => format!("SELECT {} AS timeout", self.link.busy_timeout_ms()),
+        };
+        self.policy.begin_internal();
+        let prepared = self.inner.prepare_cached(&text);
+        self.policy.end_prepare();
+        prepared.map_err(|error| self.failed(error))
     }
 
     pub(super) fn mark(&self, facts: Facts) {
@@ -191,7 +209,10 @@ impl Connection {
         let written = self.inner.total_changes() - changes_before;
         let scanned = u64::try_from(statement.reset_status(StatementStatus::FullscanStep)).unwrap_or(0);
         Ok(StatementResult {
-            cols: columns(statement),
+            cols: match facts.without_columns {
+                true => Vec::new(),
+                false => columns(statement),
+            },
             rows,
             affected_row_count: if written > 0 { self.inner.changes() } else { 0 },
             last_insert_rowid: (facts.inserts && written > 0).then(|| self.inner.last_insert_rowid()),

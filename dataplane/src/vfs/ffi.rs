@@ -308,6 +308,11 @@ unsafe extern "C" fn main_control(file: *mut sqlite3_file, op: c_int, argument: 
                 Ok(())
             }
             ffi::SQLITE_FCNTL_PRAGMA => pragma_control(main, argument.cast()),
+            ffi::SQLITE_FCNTL_MMAP_SIZE => {
+                // The wish comes in, what holds goes out: nothing is mapped.
+                *argument.cast::<sqlite3_int64>() = 0;
+                Ok(())
+            }
             _ => Err(ffi::SQLITE_NOTFOUND),
         })
     }
@@ -339,7 +344,7 @@ unsafe fn pragma_control(main: &MainFile, argument: *mut *mut c_char) -> Result<
     let (text, code) = match pragma::decide(&name, value.as_deref(), &known) {
         Answer::Pass => return Err(ffi::SQLITE_NOTFOUND),
         Answer::Refuse(text) => (text, Err(ffi::SQLITE_ERROR)),
-        Answer::Text(text) => (text, Ok(())),
+        Answer::Nothing => return Ok(()),
         Answer::BusyTimeout(wish) => {
             if let Some(milliseconds) = wish {
                 main.link().set_busy_timeout_ms(milliseconds);

@@ -189,11 +189,13 @@ impl Link {
         self.set_fault(Fault::Panicked);
     }
 
-    pub(super) fn busy_timeout_ms(&self) -> u32 {
+    /// What `PRAGMA busy_timeout` was set to.
+    pub fn busy_timeout_ms(&self) -> u32 {
         self.busy_timeout_ms.load(Ordering::Relaxed)
     }
 
-    pub(super) fn set_busy_timeout_ms(&self, milliseconds: u32) {
+    /// Keeps what `PRAGMA busy_timeout` is set to. It has no effect: nobody waits for locks here.
+    pub fn set_busy_timeout_ms(&self, milliseconds: u32) {
         self.busy_timeout_ms.store(milliseconds, Ordering::Relaxed);
     }
 }

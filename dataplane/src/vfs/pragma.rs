@@ -1,9 +1,10 @@
 //! Which pragmas the file refuses or answers itself. Pure.
 //!
-//! Refused is what would make SQLite write outside of a batch, keep unbounded pages on the heap, or change the
-//! page size of a database that exists. Reading any of them, and setting it to what it is, is no error: ORMs
-//! do that at connect. Values are compared with the few spellings that SQLite is known to take; anything else
-//! is refused, because SQLite's own parsing is lenient (`synchronous=256` means OFF).
+//! Refused is what would make SQLite write outside of a batch or keep unbounded pages on the heap. Clients do not
+//! get that far: `sql::pragmas` takes such a wish without effect before SQLite asks the file. A page size that
+//! comes too late and a cache that is too large are ignored here. Values are compared with the few spellings that
+//! SQLite is known to take; anything else is refused, because SQLite's own parsing is lenient (`synchronous=256`
+//! means OFF).
 
 /// What to do with a pragma.
 #[derive(Debug, PartialEq, Eq)]
@@ -12,9 +13,9 @@ pub(super) enum Answer {
     Pass,
     /// An error with this text.
     Refuse(String),
-    /// This text is the result, SQLite does nothing.
-    Text(String),
-    /// The same, after the value was noted: `busy_timeout` in milliseconds.
+    /// No result, SQLite does nothing.
+    Nothing,
+    /// The value is noted, and what holds is the result: `busy_timeout` in milliseconds.
     BusyTimeout(Option<u32>),
 }
 
@@ -62,7 +63,8 @@ fn page_size(value: &str, known: &Known) -> Answer {
     match (known.page_bytes, value.parse::<u32>().ok()) {
         (Some(bytes), Some(wanted)) if bytes == wanted => Answer::Pass,
         (None, Some(_)) => Answer::Pass,
-        _ => Answer::Refuse("the page size of a database cannot be changed after its creation".to_owned()),
+        // Not an error to SQLite either: it would only change it with a VACUUM.
+        _ => Answer::Nothing,
     }
 }
 
@@ -77,5 +79,5 @@ fn cache_size(value: &str, known: &Known) -> Answer {
         return Answer::Pass;
     }
     // A larger wish is not an error: the shared page cache below serves what does not fit here.
-    Answer::Text(format!("-{}", known.cache_bytes / 1024))
+    Answer::Nothing
 }

@@ -16,14 +16,6 @@ fn what_reaches_past_the_database_is_denied_and_says_so() {
         ("DETACH main", "DETACH"),
         ("VACUUM INTO 'copy.db'", "VACUUM INTO"),
         ("VACUUM INTO ('copy' || '.db')", "VACUUM INTO"),
-        ("PRAGMA writable_schema=ON", "writable_schema"),
-        ("PRAGMA writable_schema=RESET", "writable_schema"),
-        ("PRAGMA temp_store_directory='/tmp'", "temp_store_directory"),
-        ("PRAGMA data_store_directory='/tmp'", "data_store_directory"),
-        ("PRAGMA hard_heap_limit=1", "hard_heap_limit"),
-        ("PRAGMA soft_heap_limit=1", "soft_heap_limit"),
-        ("PRAGMA threads=8", "threads"),
-        ("PRAGMA trusted_schema=1", "trusted_schema"),
     ] {
         let error = error(&mut connection, sql);
         assert_eq!(
@@ -74,67 +66,6 @@ fn the_schema_table_cannot_be_written() {
     let before = integer(&mut connection, "PRAGMA schema_version");
     let _ = run(&mut connection, "PRAGMA schema_version=1000");
     assert_eq!(integer(&mut connection, "PRAGMA schema_version"), before);
-}
-
-#[test]
-fn pragmas_that_would_leave_the_batch_are_refused() {
-    let (memory, mut connection) = writer();
-    script(&mut connection, "CREATE TABLE t(a)");
-    memory.take_batches();
-    for sql in [
-        "PRAGMA journal_mode=WAL",
-        "PRAGMA journal_mode=DELETE",
-        "PRAGMA journal_mode=OFF",
-        "PRAGMA main.journal_mode=WAL",
-        "PRAGMA JOURNAL_MODE('truncate')",
-        "PRAGMA synchronous=OFF",
-        "PRAGMA synchronous=0",
-        "PRAGMA synchronous=256",
-        "PRAGMA locking_mode=EXCLUSIVE",
-        "PRAGMA cache_spill=ON",
-        "PRAGMA cache_spill=1000",
-        "PRAGMA mmap_size=1000000",
-        "PRAGMA temp_store=MEMORY",
-        "PRAGMA temp_store='2x'",
-        "PRAGMA page_size=512",
-        "PRAGMA default_cache_size=1000000",
-    ] {
-        let error = error(&mut connection, sql);
-        assert_eq!(error.code(), Code::Sqlite(ffi::SQLITE_ERROR), "{sql}: {error}");
-    }
-    script(&mut connection, "INSERT INTO t VALUES (1)");
-    assert_eq!(memory.take_batches().len(), 1);
-}
-
-#[test]
-fn pragmas_can_be_read_and_set_to_what_they_are() {
-    let (_, mut connection) = writer();
-    script(&mut connection, "CREATE TABLE t(a)");
-    assert_eq!(rows(&mut connection, "PRAGMA journal_mode"), [[text("memory")]]);
-    assert_eq!(
-        rows(&mut connection, "PRAGMA journal_mode=MEMORY"),
-        [[text("memory")]]
-    );
-    assert_eq!(rows(&mut connection, "PRAGMA locking_mode"), [[text("normal")]]);
-    assert_eq!(integer(&mut connection, "PRAGMA page_size"), 4096);
-    for sql in [
-        "PRAGMA locking_mode=NORMAL",
-        "PRAGMA synchronous",
-        "PRAGMA synchronous=NORMAL",
-        "PRAGMA synchronous=FULL",
-        "PRAGMA cache_spill=OFF",
-        "PRAGMA cache_size=100000000",
-        "PRAGMA cache_size=-1000",
-        "PRAGMA mmap_size=0",
-        "PRAGMA temp_store=FILE",
-        "PRAGMA page_size=4096",
-        "PRAGMA wal_checkpoint",
-        "PRAGMA writable_schema",
-        "PRAGMA temp_store_directory",
-    ] {
-        run(&mut connection, sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
-    }
-    assert!(integer(&mut connection, "PRAGMA cache_size") >= -2048);
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod denied;
 mod dump;
 mod fixture;
 mod limits;
+mod pragmas;
 mod properties;
 mod results;
 mod scripts;
