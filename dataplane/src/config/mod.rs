@@ -90,7 +90,8 @@ pub struct Materialize {
     pub age: Duration,
     /// Bytes of committed pages of one database, at which its writes wait.
     pub database_overlay_bytes: u64,
-    /// Bytes of committed pages of all databases, above which the largest are due.
+    /// Bytes of committed pages of all databases, at which writes wait; from three quarters of it on the largest
+    /// are due.
     pub node_overlay_bytes: u64,
     /// Bytes of log after which there is a local snapshot, and the log up to it is let go.
     pub snapshot_log_bytes: u64,
@@ -179,6 +180,7 @@ impl Config {
         options.transaction_total = self.transactions.total;
         options.commit_deadline = self.transactions.commit_deadline;
         options.overlay_bytes = self.materialize.database_overlay_bytes;
+        options.overlay_node_bytes = self.materialize.node_overlay_bytes;
         options
     }
 }

@@ -63,7 +63,7 @@ materialize:
   flush_bytes: {flush}                   # of one database, at which it is due
   age_seconds: {age}                       # of its oldest commit, at which it is due
   database_overlay_bytes: {overlay}       # at which its writes wait
-  node_overlay_bytes: {node_overlay}          # of all, above which the largest are due
+  node_overlay_bytes: {node_overlay}          # of all, at which writes wait; from 3/4 on the largest are due
   snapshot_log_bytes: {snapshot}           # of log, after which there is a local snapshot
   dropped_retention_seconds: {retention}      # a dropped database's objects are purged after that
 

@@ -252,9 +252,12 @@ impl Database {
             })
     }
 
-    /// Waits while the overlay is at its limit.
+    /// Waits while the overlay, or those of all databases together, are at their limit.
     pub(super) async fn wait_for_room(&self) -> Result<(), Error> {
-        let is_full = || self.entry.published.load().overlay_bytes >= self.options.overlay_bytes;
+        let is_full = || {
+            self.entry.published.load().overlay_bytes >= self.options.overlay_bytes
+                || self.group.catalog.overlay_bytes() >= self.options.overlay_node_bytes
+        };
         if !is_full() {
             return Ok(());
         }
@@ -263,8 +266,7 @@ impl Database {
         tokio::time::timeout(self.options.overlay_wait, wait)
             .await
             .map_err(|_| {
-                let message =
-                    "the object store does not keep up with the writes of this database; try again later";
+                let message = "the object store does not keep up with the writes; try again later";
                 Error::new(Code::Overloaded, message)
             })
     }

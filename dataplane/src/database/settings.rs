@@ -32,6 +32,8 @@ pub struct Options {
     pub database_bytes: u64,
     /// Bytes of a database's overlay at which writes wait.
     pub overlay_bytes: u64,
+    /// Bytes of all databases' overlays at which writes wait.
+    pub overlay_node_bytes: u64,
     /// How long a write waits for the overlay to shrink.
     pub overlay_wait: Duration,
     /// Streams of one database.
@@ -66,6 +68,7 @@ impl Options {
             transaction_total: Duration::from_secs(60),
             database_bytes: 10 << 30,
             overlay_bytes: 64 * MIB,
+            overlay_node_bytes: 256 * MIB,
             overlay_wait: Duration::from_secs(2),
             streams_max: 1024,
             idle_readers_max: 8,

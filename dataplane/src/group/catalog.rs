@@ -7,7 +7,7 @@ use orion_api::{DatabaseId, DatabaseName, Epoch};
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use tokio::sync::Notify;
 
 /// Whether a database is served.
@@ -131,6 +131,8 @@ pub(crate) struct Catalog {
     dirty: Mutex<HashSet<DatabaseId>>,
     urgent: Mutex<HashSet<DatabaseId>>,
     urgent_changed: Notify,
+    /// Bytes of all overlays.
+    overlay_bytes: AtomicU64,
     pub(super) applied_index: AtomicU64,
     pub(super) applied_bytes: AtomicU64,
     pub(super) format_level: AtomicU32,
@@ -161,10 +163,23 @@ impl Catalog {
 
     /// Bytes of all overlays.
     pub(crate) fn overlay_bytes(&self) -> u64 {
-        self.dirty()
-            .iter()
-            .map(|database| database.published.load().overlay_bytes)
-            .sum()
+        self.overlay_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Makes `next` what everybody reads. Only the state machine calls it, one entry after the other.
+    pub(super) fn publish(&self, database: &Database, next: Snapshot) {
+        self.overlay_bytes
+            .fetch_add(next.overlay_bytes, Ordering::Relaxed);
+        let before = database.published.swap(Arc::new(next));
+        self.overlay_bytes
+            .fetch_sub(before.overlay_bytes, Ordering::Relaxed);
+    }
+
+    /// Drops the parts of transactions that have no commit yet.
+    pub(super) fn drop_parts(&self) {
+        for database in self.databases.read().values() {
+            database.parts.lock().by_transaction.clear();
+        }
     }
 
     /// Asks the materializer for a database at once, because writes wait for it.
@@ -220,8 +235,11 @@ impl Catalog {
         self.databases.write().clear();
         self.names.write().clear();
         self.dirty.lock().clear();
+        self.overlay_bytes.store(0, Ordering::Relaxed);
         for database in databases {
             let snapshot = database.published.load();
+            self.overlay_bytes
+                .fetch_add(snapshot.overlay_bytes, Ordering::Relaxed);
             if database.is_active() && snapshot.changed_since.is_some() {
                 self.mark(database.id, true);
             }

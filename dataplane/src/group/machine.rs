@@ -46,7 +46,11 @@ impl Machine {
         let id = entry.log_id();
         self.last = Some(id);
         let applied = match &entry.payload {
-            EntryPayload::Blank => Applied::Nothing,
+            EntryPayload::Blank => {
+                // A new term: what a writer of an earlier one left of a transaction will never be committed.
+                self.catalog.drop_parts();
+                Applied::Nothing
+            }
             EntryPayload::Membership(membership) => {
                 self.membership = StoredMembership::new(Some(id), membership.clone());
                 Applied::Nothing
@@ -123,7 +127,7 @@ impl Machine {
         if before.changed_since.is_none() {
             self.catalog.mark(database.id, true);
         }
-        database.published.store(Arc::new(next));
+        self.catalog.publish(&database, next);
         Ok(version)
     }
 
@@ -152,9 +156,8 @@ impl Machine {
         self.catalog.release_name(&database);
         self.catalog.mark(database.id, false);
         // Nothing reads it any more but transactions that pinned a version already.
-        database
-            .published
-            .store(Arc::new(Snapshot::empty(database.id, database.epoch)));
+        self.catalog
+            .publish(&database, Snapshot::empty(database.id, database.epoch));
         Ok(())
     }
 
@@ -207,7 +210,7 @@ impl Machine {
             materialized.records_expired_ms,
         );
         self.catalog.mark(database.id, next.changed_since.is_some());
-        database.published.store(Arc::new(next));
+        self.catalog.publish(&database, next);
         Ok(())
     }
 

@@ -98,6 +98,13 @@ impl Member {
         self.machine.apply_entry(&entry)
     }
 
+    /// The first entry of another leader's term.
+    fn begin_term(&mut self) {
+        self.index += 1;
+        let id = crate::log::log_id(2, 1, self.index);
+        self.machine.apply_entry(&Entry::new(id, EntryPayload::Blank));
+    }
+
     fn snapshot(&self) -> Arc<Snapshot> {
         self.catalog.get(self.id).expect("there").published.load_full()
     }
@@ -368,6 +375,40 @@ async fn parts_that_an_earlier_writer_left_do_not_get_into_another_transaction()
         ..member.body(1)
     };
     assert_eq!(member.commit(&body), Applied::Refused(Refused::Malformed));
+}
+
+#[tokio::test]
+async fn parts_of_a_dead_writer_go_with_the_next_term() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut member = Member::with_database(dir.path());
+    member.apply(Kind::Pages(member.part(8, 0)));
+    member.apply(Kind::Pages(member.part(8, 1)));
+    member.begin_term();
+    let database = member.catalog.get(member.id).expect("there");
+    assert!(database.parts.lock().by_transaction.is_empty());
+}
+
+#[tokio::test]
+async fn bytes_of_all_overlays_follow_commits_materializations_drops_and_snapshots() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut member = Member::with_database(dir.path());
+    for byte in 1..4 {
+        member.commit(&member.body(byte));
+        assert_eq!(member.catalog.overlay_bytes(), member.snapshot().overlay_bytes);
+    }
+    assert!(member.catalog.overlay_bytes() > 0);
+    let databases = member.catalog.all();
+    member.catalog.replace(databases);
+    assert_eq!(member.catalog.overlay_bytes(), member.snapshot().overlay_bytes);
+    member.apply(Kind::Materialized(member.materialized(3)));
+    assert_eq!(member.catalog.overlay_bytes(), member.snapshot().overlay_bytes);
+    member.commit(&member.body(9));
+    let database = Bytes::copy_from_slice(member.id.as_bytes());
+    member.apply(Kind::Drop(entry::Drop {
+        database,
+        dropped_at_ms: 11,
+    }));
+    assert_eq!(member.catalog.overlay_bytes(), 0);
 }
 
 /// Databases in every state, with everything that a local snapshot keeps.

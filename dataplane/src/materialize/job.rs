@@ -1,7 +1,7 @@
 //! One materialization of one database.
 
 use super::Error;
-use crate::base::{Checkpoint, Header, Writer};
+use crate::base::{self, Checkpoint, Header, Writer};
 use crate::clock::now_ms;
 use crate::entry::{self, Kind};
 use crate::group::{self, Group};
@@ -68,6 +68,7 @@ async fn attempt(
     if snapshot.version <= done || !database.is_active() {
         return Ok(done);
     }
+    must_have_checkpoint(&snapshot, &base.writer)?;
     let now_ms = now_ms();
     let checkpoint = store(&group.pages, &snapshot, &mut base.writer, now_ms).await?;
     fail::fail_point!("materialize::before_propose");
@@ -87,6 +88,25 @@ async fn attempt(
         base.writer.collect_garbage().await?;
     }
     Ok(snapshot.version)
+}
+
+/// INVARIANT: changes are written only on top of the checkpoint that the log names. Into a base that lost it (an
+/// empty bucket, a file system that is not mounted) they would be a base of their own, in which every page that
+/// did not change is missing, and would be read as zeros. Tested by `a_lost_base_is_not_begun_anew`.
+fn must_have_checkpoint(snapshot: &Snapshot, writer: &Writer) -> Result<(), base::Error> {
+    let named = snapshot.checkpoint.as_deref();
+    match named.filter(|named| !writer.checkpoints().contains(named)) {
+        None => Ok(()),
+        Some(lost) => Err(base::Error::Corrupt {
+            database: lost.database,
+            epoch: lost.epoch,
+            what: format!(
+                "checkpoint {} of version {} is not in the object store",
+                lost.id, lost.version
+            ),
+            source: None,
+        }),
+    }
 }
 
 /// Steps 4 and 5: the snapshot's changes, without the records whose time is over, and a checkpoint of them.

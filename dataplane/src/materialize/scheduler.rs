@@ -22,7 +22,7 @@ pub(crate) struct Options {
     pub(crate) flush_bytes: u64,
     /// Age of its oldest change.
     pub(crate) flush_age: Duration,
-    /// Bytes of all overlays, above which the largest go first.
+    /// Bytes of all overlays at which writes wait; from three quarters of it on the largest go.
     pub(crate) node_bytes: u64,
     /// Materializations at once.
     pub(crate) at_once: usize,
@@ -110,7 +110,7 @@ impl Scheduler {
             let is_old = snapshot
                 .changed_since
                 .is_some_and(|since| since.elapsed() >= options.flush_age);
-            let is_over = node_bytes > options.node_bytes;
+            let is_over = node_bytes > options.node_bytes / 4 * 3;
             let is_due = is_old || is_over || *bytes >= options.flush_bytes || urgent.contains(&database.id);
             if is_due {
                 node_bytes = node_bytes.saturating_sub(*bytes);

@@ -28,7 +28,7 @@ pub struct Options {
     pub drop_retention: Duration,
     /// How databases are run.
     pub database: database::Options,
-    /// Bytes of all overlays above which the largest are materialized first.
+    /// Bytes of all overlays at which writes wait; from three quarters of it on the largest are materialized.
     pub overlay_node_bytes: u64,
     /// Bytes of a database's overlay at which it is materialized.
     pub flush_bytes: u64,

@@ -67,6 +67,12 @@ impl Running {
             .overlay_bytes
     }
 
+    /// Puts into the object store so far.
+    pub async fn puts(&self) -> u64 {
+        let metrics = self.client.metrics().await.expect("the node's numbers");
+        metrics.blob.requests_total.get("put").copied().unwrap_or(0)
+    }
+
     /// Waits until everything is in the object store.
     pub async fn materialized(&self) {
         let wait = async {
