@@ -35,7 +35,7 @@ fn pragmas(connection: &mut Connection) -> Vec<String> {
 fn stock(path: &std::path::Path, sql: &str) -> Option<(Vec<String>, usize)> {
     let connection = rusqlite::Connection::open(path).expect("opens");
     let mut statement = connection.prepare(sql).ok()?;
-    let names = statement.column_names().into_iter().map(str::to_owned).collect();
+    let names = statement.column_names().map(str::to_owned).collect();
     let mut rows = statement.raw_query();
     let mut many = 0;
     while rows.next().ok()?.is_some() {
