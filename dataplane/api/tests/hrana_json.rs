@@ -227,7 +227,7 @@ fn cursor_lines_are_exactly_this() {
                 affected_row_count: 1,
                 last_insert_rowid: Some(2),
             },
-            json!({"type": "step_end", "affected_row_count": 1, "last_insert_rowid": 2}),
+            json!({"type": "step_end", "affected_row_count": 1, "last_insert_rowid": "2"}),
         ),
         (
             CursorEntry::ReplicationIndex(None),

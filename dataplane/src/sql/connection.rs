@@ -156,7 +156,8 @@ impl Connection {
                 let next = batch.next();
                 let facts = connection.policy.end_prepare().unwrap_or_default();
                 connection.mark(facts);
-                let Some(mut statement) = next.map_err(|error| connection.failed(error))? else {
+                let Some(mut statement) = next.map_err(|error| connection.failed(error).while_preparing())?
+                else {
                     return Ok(());
                 };
                 if statement.parameter_count() > 0 {

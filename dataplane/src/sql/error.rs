@@ -12,7 +12,7 @@ use std::ffi::c_int;
 pub enum Code {
     /// SQLite's, by its primary code.
     Sqlite(i32),
-    /// The text is not SQL.
+    /// The text is not SQL, or not of this database.
     SqlParseError,
     /// The text holds no statement.
     SqlNoStatement,
@@ -114,6 +114,19 @@ impl Error {
         Error {
             extended: Some(code),
             ..Error::new(Code::Sqlite(code), Kind::Interrupted, "interrupted")
+        }
+    }
+
+    /// SQLite did not understand the text: its syntax, or a name in it that means nothing here. SQLite has one
+    /// code for both, and so have clients, whether SQLite knows a place in the text or not.
+    pub(super) fn while_preparing(self) -> Error {
+        let is_of_the_text = self.kind == Kind::Invalid && self.extended == Some(ffi::SQLITE_ERROR);
+        match is_of_the_text {
+            true => Error {
+                code: Code::SqlParseError,
+                ..self
+            },
+            false => self,
         }
     }
 

@@ -156,7 +156,7 @@ impl Connection {
 
     /// rusqlite prepares what follows the first statement too; if that is what fails, there are several.
     fn prepare_failed(&self, text: &str, error: rusqlite::Error) -> Error {
-        let error = self.failed(error);
+        let error = self.failed(error).while_preparing();
         if error.code() == Code::SqlManyStatements {
             return error;
         }

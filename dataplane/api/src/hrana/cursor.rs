@@ -45,8 +45,9 @@ pub enum CursorEntry {
     StepEnd {
         /// Rows that it changed.
         affected_row_count: u64,
-        /// Rowid of the last insert. A number here, against the specification: sqld sends it so, and the
-        /// Rust client takes nothing else.
+        /// Rowid of the last insert: on the wire a string, as in the results of pipelines and in Hrana's
+        /// specification. sqld sends a number; no client in use reads that (the Rust one looks for another
+        /// name), and JavaScript's could not hold all of them.
         last_insert_rowid: Option<i64>,
     },
     /// The step failed.
@@ -81,7 +82,7 @@ impl Serialize for CursorEntry {
             } => {
                 map.serialize_entry("type", "step_end")?;
                 map.serialize_entry("affected_row_count", affected_row_count)?;
-                map.serialize_entry("last_insert_rowid", last_insert_rowid)?;
+                map.serialize_entry("last_insert_rowid", &IntegerText(last_insert_rowid))?;
             }
             CursorEntry::StepError { step, error } => {
                 map.serialize_entry("type", "step_error")?;
@@ -98,6 +99,14 @@ impl Serialize for CursorEntry {
             }
         }
         map.end()
+    }
+}
+
+struct IntegerText<'a>(&'a Option<i64>);
+
+impl Serialize for IntegerText<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        integer_text::serialize(self.0, serializer)
     }
 }
 

@@ -106,7 +106,7 @@ async fn a_cursor_sends_lines() {
     assert_eq!(types, expected);
     assert_eq!(lines[3]["cols"][0]["name"], "a");
     assert_eq!(lines[4]["row"], json!([{"type": "integer", "value": "3"}]));
-    assert_eq!(lines[5]["last_insert_rowid"], 3);
+    assert_eq!(lines[5]["last_insert_rowid"], "3");
     assert_eq!(lines[6]["step"], 2);
     assert!(reply.body.ends_with('\n'));
 }

@@ -188,6 +188,34 @@ fn a_syntax_error_says_where_it_is() {
 }
 
 #[test]
+fn what_cannot_be_prepared_has_one_code_wherever_it_is() {
+    let (_, mut connection) = writer();
+    script(&mut connection, "CREATE TABLE t(a)");
+    for sql in [
+        "SELECT",
+        "SELECT 1 FROM",
+        "INSERT INTO t VALUES (1",
+        "SELECT 'open",
+        "SELEC 1",
+        "SELECT missing FROM t",
+        "SELECT * FROM missing",
+        "SELECT missing()",
+        "INSERT INTO t VALUES (1, 2)",
+        "CREATE TABLE t(a)",
+    ] {
+        let executed = error(&mut connection, sql);
+        let described = connection.describe(sql).expect_err(sql);
+        let scripted = connection.sequence(sql, &mut budget()).expect_err(sql);
+        for error in [executed, described, scripted] {
+            assert_eq!(error.code(), Code::SqlParseError, "{sql}: {error}");
+            assert_eq!(error.extended_name(), Some("SQLITE_ERROR"), "{sql}");
+        }
+    }
+    let when_it_runs = error(&mut connection, "SELECT json('{')");
+    assert_eq!(when_it_runs.code(), Code::Sqlite(ffi::SQLITE_ERROR));
+}
+
+#[test]
 fn sqlite_codes_have_names() {
     let (_, mut connection) = writer();
     script(

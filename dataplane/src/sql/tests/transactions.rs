@@ -283,7 +283,7 @@ fn a_discarded_schema_is_forgotten_too() {
     assert_eq!(integer(&mut connection, "SELECT b FROM kept"), 7);
     assert_eq!(
         error(&mut connection, "SELECT * FROM lost").code(),
-        Code::Sqlite(ffi::SQLITE_ERROR)
+        Code::SqlParseError
     );
     assert_sound(&mut connection);
 }
