@@ -2,7 +2,7 @@
 //! the head.
 
 use super::queue::Queue;
-use crate::overlay::SnapshotView;
+use crate::overlay::{Patience, SnapshotView};
 use crate::vfs::{Backend, Batch, ReadError, Refusal, View};
 use orion_api::Version;
 use parking_lot::Mutex;
@@ -57,6 +57,14 @@ impl ConnectionBackend {
         }
     }
 
+    fn patience(&self) -> Patience {
+        if self.is_brief.load(Ordering::Relaxed) {
+            Patience::None
+        } else {
+            Patience::ForBase
+        }
+    }
+
     fn holds_turn(&self) -> bool {
         self.has_turn.load(Ordering::Acquire)
     }
@@ -65,7 +73,7 @@ impl ConnectionBackend {
 impl Backend for ConnectionBackend {
     fn begin(&self) -> Result<Arc<dyn View>, ReadError> {
         if self.holds_turn() {
-            let (view, began) = self.queue.head_view();
+            let (view, began) = self.queue.head_view(self.patience());
             *self.began.lock() = began;
             return Ok(Arc::new(view));
         }
@@ -74,7 +82,7 @@ impl Backend for ConnectionBackend {
         Ok(Arc::new(SnapshotView {
             snapshot,
             pages: Arc::clone(&self.queue.group.pages),
-            may_wait: !self.is_brief.load(Ordering::Relaxed),
+            patience: self.patience(),
         }))
     }
 
@@ -91,7 +99,7 @@ impl Backend for ConnectionBackend {
             return Err(Refusal::NoTurn);
         }
         let mut began = self.began.lock();
-        let (view, now) = self.queue.step(*began, batch)?;
+        let (view, now) = self.queue.step(*began, batch, self.patience())?;
         *began = now;
         Ok(Arc::new(view))
     }

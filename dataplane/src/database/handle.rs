@@ -156,7 +156,7 @@ impl Database {
         }
         let unit = self.hints.unit(self.entry.id, &work);
         if options.idempotency.is_none() && !self.hints.writes(unit) {
-            match self.read(work).await? {
+            match self.read(work, unit).await? {
                 Read::Done(finished, version) => {
                     let seen = Position {
                         version,
@@ -187,7 +187,7 @@ impl Database {
             ));
         }
         self.wait_for_room().await?;
-        self.write(work, options).await
+        self.write(work, unit, options).await
     }
 
     /// A stream of its own: a connection whose state lasts between units.
@@ -277,15 +277,16 @@ impl Database {
     /// A point query takes a few microseconds, a hand-over to another thread and back more than ten times
     /// that. So it is tried where the request is, for at most [`BRIEF`] and without waiting for the object
     /// store; what takes longer goes on, at the statement that it stopped at, on a thread that may wait.
-    async fn read<W: Work>(&self, mut work: W) -> Result<Read<W>, Error> {
+    async fn read<W: Work>(&self, mut work: W, unit: u64) -> Result<Read<W>, Error> {
         let mut reader = self.readers.lock().pop();
-        if let Some(open) = &mut reader {
+        if let Some(open) = reader.as_mut().filter(|_| self.hints.is_brief(unit)) {
             let progress = open.resume_briefly(&mut work);
             if progress != Progress::NeedsPatience {
                 let version = open.backend.read_version();
                 self.rest(reader.take());
                 return Ok(self.read_ended(work, progress, version));
             }
+            self.hints.note_long(unit);
         }
         let (reply, receiver) = oneshot::channel();
         let (queue, options) = (Arc::clone(&self.queue), Arc::clone(&self.options));
@@ -337,7 +338,7 @@ impl Database {
         }
     }
 
-    async fn write<W: Work>(&self, work: W, options: &RequestOptions) -> WorkResult<W> {
+    async fn write<W: Work>(&self, work: W, unit: u64, options: &RequestOptions) -> WorkResult<W> {
         let (reply, mut receiver) = oneshot::channel();
         let ticket = Ticket::default();
         let request: Box<dyn Erased> = Box::new(Request {
@@ -345,7 +346,15 @@ impl Database {
             ticket: ticket.clone(),
             reply,
         });
-        self.queue.push(request, options.idempotency.clone())?;
+        match &options.idempotency {
+            None if self.hints.is_brief(unit) => {
+                self.queue.push_briefly(request)?;
+                if ticket.was_long() {
+                    self.hints.note_long(unit);
+                }
+            }
+            key => self.queue.push(request, key.clone())?,
+        }
         let wait = Wait(ticket);
         let deadline = self.options.commit_deadline;
         let runs_until = Instant::now() + deadline + self.statement_time();

@@ -17,7 +17,7 @@
 use super::Error;
 use super::answer::Answers;
 use crate::entry::Record;
-use crate::overlay::{Content, Pages, Prior, Snapshot};
+use crate::overlay::{Content, Pages, Patience, Prior, Snapshot};
 use crate::page::{Chain, Extent, Image, PageNo, PageSize, zeros};
 use crate::vfs::{Batch, ReadError, View};
 use bytes::Bytes;
@@ -150,7 +150,7 @@ impl Head {
     }
 
     /// Everything that is there now, as the holder of the turn sees it.
-    pub(super) fn view(&self, pages: &Arc<Pages>) -> HeadView {
+    pub(super) fn view(&self, pages: &Arc<Pages>, patience: Patience) -> HeadView {
         HeadView {
             fresh: self.fresh.clone(),
             flights: self
@@ -161,6 +161,7 @@ impl Head {
             base: Arc::clone(&self.base),
             extent: self.extent(),
             pages: Arc::clone(pages),
+            patience,
         }
     }
 
@@ -318,6 +319,7 @@ pub(super) struct HeadView {
     base: Arc<Snapshot>,
     extent: Extent,
     pages: Arc<Pages>,
+    patience: Patience,
 }
 
 impl View for HeadView {
@@ -338,7 +340,7 @@ impl View for HeadView {
         if no.get() > self.base.extent.page_count {
             return Ok(self.zeros());
         }
-        self.pages.page(&self.base, no)
+        self.pages.read(&self.base, no, self.patience)
     }
 }
 

@@ -1,7 +1,9 @@
 //! The commit queue of one database: requests in, merged entries out, answers when they are applied.
 //!
 //! # Flow
-//! 1. A request that writes is queued. If nobody drives the queue, a task that does is given to an SQL thread.
+//! 1. A request that writes is queued. If nobody drives the queue, a task that does is given to an SQL thread;
+//!    or, since a hand-over to another thread costs more than a short statement, the request's own thread drives
+//!    it for at most [`BRIEF`], and an SQL thread goes on with what is left.
 //! 2. The driver takes the writer's turn for one request after the other and runs it on the shared writer
 //!    connection, as SQLite transactions of its own; a stream that waits gets the turn instead.
 //! 3. Whenever fewer than `flights_max` entries are in the air, and no request waits or enough are merged,
@@ -23,7 +25,7 @@ use super::{Error, IdempotencyKey, Options, Position, Progress, Recorded};
 use crate::clock::now_ms;
 use crate::entry::{Commit, CommitBody, Kind, PageChange, PageContent, Pages as Part, Proposal};
 use crate::group::{self, Group, NotProposed, Outcome, parts_hash};
-use crate::overlay::CHAIN_MAX;
+use crate::overlay::{CHAIN_MAX, Patience};
 use crate::page::{Delta, Image, PageNo, checksum};
 use crate::raft::{Applied, Refused};
 use crate::sql::{Connection, Role};
@@ -35,7 +37,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::threads::{Lane, SqlThreads};
@@ -71,10 +73,71 @@ enum Job {
     Turn(oneshot::Sender<Turn>),
 }
 
+/// What a driver does next for the one who has the turn.
+enum Begun {
+    Request {
+        request: Box<dyn Erased>,
+        key: Option<IdempotencyKey>,
+        generation: u64,
+    },
+    Turn(oneshot::Sender<Turn>),
+}
+
+/// What came of running a request.
+enum Ran {
+    /// It ran.
+    Done,
+    /// It was not brief, and did nothing yet.
+    Unfinished(Box<dyn Erased>),
+    /// What it committed was undone: the writer's connection must not be used again. If it was not brief, it is to
+    /// begin anew.
+    Undone(Option<Box<dyn Erased>>),
+}
+
+/// How a driver may spend its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pace {
+    /// On an SQL thread: as long as it takes.
+    Patient,
+    /// On a thread that serves connections: until then, and without waiting.
+    Brief(Instant),
+}
+
+impl Pace {
+    fn is_over(self) -> bool {
+        match self {
+            Pace::Patient => false,
+            Pace::Brief(until) => Instant::now() >= until,
+        }
+    }
+}
+
+/// How long a write may hold up the thread that serves its connection.
+const BRIEF: Duration = Duration::from_micros(300);
+
 struct Writer {
     connection: Connection,
     backend: Arc<ConnectionBackend>,
     generation: u64,
+}
+
+impl Writer {
+    /// Runs what is left of a request, and leaves no transaction behind.
+    fn resume(&mut self, request: &mut dyn Erased, pace: Pace) -> Progress {
+        if let Pace::Brief(until) = pace {
+            self.backend.set_brief(true);
+            self.connection.set_brief(Some(until));
+        }
+        let progress = request.resume(&mut self.connection);
+        if pace != Pace::Patient {
+            self.connection.set_brief(None);
+            self.backend.set_brief(false);
+        }
+        if !self.connection.is_autocommit() {
+            self.connection.rollback();
+        }
+        progress
+    }
 }
 
 /// The writer's turn, held by a stream; given back when dropped.
@@ -145,6 +208,35 @@ impl Queue {
         self.enqueue(Job::Request { request, key })
     }
 
+    /// Runs a request that writes here and now if nobody is before it and it is brief; else it goes on on an
+    /// SQL thread, or is queued.
+    pub(super) fn push_briefly(self: &Arc<Self>, request: Box<dyn Erased>) -> Result<(), Error> {
+        let generation = {
+            let state = &mut *self.state.lock();
+            let is_at_rest = !state.is_driven && !state.turn_is_taken && state.jobs.is_empty();
+            let is_full = state.head.fresh_bytes >= self.options.entry_bytes;
+            if !is_at_rest || is_full || state.head.failed.is_some() {
+                None
+            } else {
+                state.is_driven = true;
+                state.turn_is_taken = true;
+                Some(state.head.generation)
+            }
+        };
+        match generation {
+            None => self.push(request, None),
+            Some(generation) => {
+                let first = Begun::Request {
+                    request,
+                    key: None,
+                    generation,
+                };
+                Arc::clone(self).drive(Some(first), Pace::Brief(Instant::now() + BRIEF));
+                Ok(())
+            }
+        }
+    }
+
     /// Waits for the writer's turn.
     pub(super) fn turn(self: &Arc<Self>) -> Result<oneshot::Receiver<Turn>, Error> {
         let (sender, receiver) = oneshot::channel();
@@ -189,12 +281,12 @@ impl Queue {
     }
 
     /// The head, for a transaction that begins with the turn.
-    pub(super) fn head_view(&self) -> (HeadView, Began) {
+    pub(super) fn head_view(&self, patience: Patience) -> (HeadView, Began) {
         let state = &mut *self.state.lock();
         let head = &mut state.head;
         head.rebase(self.database.published.load_full());
         (
-            head.view(&self.group.pages),
+            head.view(&self.group.pages, patience),
             Began::Head {
                 generation: head.generation,
                 step: head.step,
@@ -220,7 +312,12 @@ impl Queue {
     }
 
     /// Takes what a transaction changed.
-    pub(super) fn step(&self, began: Began, batch: Batch) -> Result<(HeadView, Began), Refusal> {
+    pub(super) fn step(
+        &self,
+        began: Began,
+        batch: Batch,
+        patience: Patience,
+    ) -> Result<(HeadView, Began), Refusal> {
         self.check_newest(began)?;
         let state = &mut *self.state.lock();
         let head = &mut state.head;
@@ -231,7 +328,7 @@ impl Queue {
         head.step(batch);
         state.first_fresh.get_or_insert_with(Instant::now);
         Ok((
-            head.view(&self.group.pages),
+            head.view(&self.group.pages, patience),
             Began::Head {
                 generation: head.generation,
                 step: head.step,
@@ -287,42 +384,54 @@ impl Queue {
             }
             state.is_driven = true;
         }
-        let queue = Arc::clone(self);
-        // The lane takes any number: there is at most one driver.
-        let _ = self.threads.submit(&self.lane, move || queue.drive());
+        Arc::clone(self).hand_over(None);
     }
 
-    fn drive(self: Arc<Self>) {
+    /// Drives the queue until nothing is left to do, or `pace` ends: then an SQL thread goes on.
+    ///
+    /// INVARIANT: `is_driven` is true from before this is called until it, or the one it hands over to, finds
+    /// nothing to do.
+    fn drive(self: Arc<Self>, mut begun: Option<Begun>, pace: Pace) {
         loop {
-            let (takeoff, job) = {
+            let (takeoff, work) = if begun.is_some() {
+                (None, begun.take())
+            } else {
                 let state = &mut *self.state.lock();
                 let takeoff = self.prepare_takeoff(state);
-                let job = if takeoff.is_none() {
-                    self.next_job(state)
+                let work = if takeoff.is_none() {
+                    self.next_work(state)
                 } else {
                     None
                 };
-                if takeoff.is_none() && job.is_none() {
+                if takeoff.is_none() && work.is_none() {
                     state.is_driven = false;
                     return;
                 }
-                (takeoff, job)
+                (takeoff, work)
             };
             if let Some(takeoff) = takeoff {
                 self.take_off(takeoff);
             }
-            match job {
+            match work {
                 None => {}
-                Some((Job::Turn(grant), _)) => {
+                Some(work) if pace.is_over() => return self.hand_over(Some(work)),
+                Some(Begun::Turn(grant)) => {
                     // If the stream does not wait any more, the turn comes back and is dropped here.
                     drop(grant.send(Turn {
                         queue: Arc::clone(&self),
                     }));
                 }
-                Some((Job::Request { request, key }, generation)) => {
-                    let run = || self.run(request, key, generation);
-                    if catch_unwind(AssertUnwindSafe(run)).is_err() {
-                        self.panicked();
+                Some(Begun::Request {
+                    request,
+                    key,
+                    generation,
+                }) => {
+                    let run = || self.run(request, key, generation, pace);
+                    match catch_unwind(AssertUnwindSafe(run)) {
+                        // It keeps the turn.
+                        Ok(Some(unfinished)) => return self.hand_over(Some(unfinished)),
+                        Ok(None) => {}
+                        Err(_) => self.panicked(),
                     }
                     self.state.lock().turn_is_taken = false;
                 }
@@ -330,8 +439,17 @@ impl Queue {
         }
     }
 
-    /// The next one who gets the turn, which is then taken.
-    fn next_job(&self, state: &mut State) -> Option<(Job, u64)> {
+    /// An SQL thread goes on.
+    fn hand_over(self: Arc<Self>, begun: Option<Begun>) {
+        let queue = Arc::clone(&self);
+        // The lane takes any number: there is at most one driver.
+        let _ = self
+            .threads
+            .submit(&self.lane, move || queue.drive(begun, Pace::Patient));
+    }
+
+    /// What the next one does who gets the turn, which is then taken.
+    fn next_work(&self, state: &mut State) -> Option<Begun> {
         if state.turn_is_taken || state.head.failed.is_some() {
             return None;
         }
@@ -341,7 +459,14 @@ impl Queue {
         }
         let job = state.jobs.pop_front()?;
         state.turn_is_taken = true;
-        Some((job, state.head.generation))
+        Some(match job {
+            Job::Turn(grant) => Begun::Turn(grant),
+            Job::Request { request, key } => Begun::Request {
+                request,
+                key,
+                generation: state.head.generation,
+            },
+        })
     }
 
     /// A request panicked in the middle: what it did so far must not be committed without the rest, and the
@@ -355,20 +480,49 @@ impl Queue {
         head.fresh_answers.send(&Err(not_applied()));
     }
 
-    fn run(self: &Arc<Self>, request: Box<dyn Erased>, key: Option<IdempotencyKey>, generation: u64) {
-        if request.start() == Started::Abandoned {
-            return;
-        }
+    /// Runs one request. Answers what is left of it if it is not brief, which `pace` may demand.
+    fn run(
+        self: &Arc<Self>,
+        request: Box<dyn Erased>,
+        key: Option<IdempotencyKey>,
+        generation: u64,
+        pace: Pace,
+    ) -> Option<Begun> {
         let mut slot = self.writer.lock();
+        // Opening a connection, and looking for a key, may wait for the object store.
+        let needs_patience =
+            key.is_some() || slot.as_ref().is_none_or(|writer| writer.generation != generation);
+        if needs_patience && pace != Pace::Patient {
+            return Some(Begun::Request {
+                request,
+                key,
+                generation,
+            });
+        }
+        if request.start() == Started::Abandoned {
+            return None;
+        }
         let writer = match self.writer(&mut slot, generation) {
             Ok(writer) => writer,
-            Err(error) => return request.reply(Err(error), None),
+            Err(error) => {
+                request.reply(Err(error), None);
+                return None;
+            }
         };
         writer.backend.set_turn(true);
-        let is_shareable = self.run_on(writer, request, key);
+        let ran = self.run_on(writer, request, key, pace);
         writer.backend.set_turn(false);
-        if !is_shareable {
+        let is_shareable = !writer.connection.is_marked() && !writer.connection.is_poisoned();
+        if !is_shareable || matches!(ran, Ran::Undone(_)) {
             *slot = None;
+        }
+        match ran {
+            Ran::Done | Ran::Undone(None) => None,
+            Ran::Unfinished(request) | Ran::Undone(Some(request)) => Some(Begun::Request {
+                request,
+                key: None,
+                generation,
+            }),
         }
     }
 
@@ -402,19 +556,22 @@ impl Queue {
             .ok_or_else(|| Error::new(Code::Internal, "no writer"))
     }
 
-    /// Runs one request. False if the connection must not be used for another one.
+    /// Runs one request, as long as `pace` allows.
+    ///
+    /// INVARIANT: what was not brief is undone before it begins anew, so that nothing runs twice.
     fn run_on(
         self: &Arc<Self>,
         writer: &mut Writer,
         mut request: Box<dyn Erased>,
         key: Option<IdempotencyKey>,
-    ) -> bool {
+        pace: Pace,
+    ) -> Ran {
         if let Some(key) = &key {
             match self.recorded(key) {
                 Ok(None) => {
                     if let Err(error) = self.check_room_for_a_key() {
                         request.reply(Err(error), None);
-                        return true;
+                        return Ran::Done;
                     }
                 }
                 Ok(Some(recorded)) => {
@@ -423,32 +580,39 @@ impl Queue {
                         Holder::Request,
                         Box::new(move |at| request.reply(at, Some(recorded))),
                     );
-                    return true;
+                    return Ran::Done;
                 }
                 Err(error) => {
                     request.reply(Err(error), None);
-                    return true;
+                    return Ran::Done;
                 }
             }
         }
         let before = self.state.lock().head.mark();
         writer.connection.begin_unit();
-        let progress = request.resume(&mut writer.connection);
-        if !writer.connection.is_autocommit() {
-            writer.connection.rollback();
-        }
+        let progress = writer.resume(&mut *request, pace);
         debug_assert_ne!(progress, Progress::NeedsTurn, "the shared writer has the turn");
+        if progress == Progress::NeedsPatience {
+            request.begin_anew();
+            return if self.state.lock().head.step == before.step {
+                Ran::Unfinished(request)
+            } else {
+                self.undo(before);
+                Ran::Undone(Some(request))
+            };
+        }
         if !request.keep() {
             // Its client left. What it committed is in no entry: nobody saw it but this connection.
+            self.counters.given_up.fetch_add(1, Ordering::Relaxed);
             self.undo(before);
-            return false;
+            return Ran::Undone(None);
         }
         let recorded = key.map(|key| self.record(&key, before.step, &*request));
         drop(before);
         self.answer_when_visible(Holder::Request, Box::new(move |at| request.reply(at, recorded)));
         self.state.lock().head.fresh_requests += 1;
         self.counters.units.fetch_add(1, Ordering::Relaxed);
-        !writer.connection.is_marked() && !writer.connection.is_poisoned()
+        Ran::Done
     }
 
     fn undo(&self, mark: Mark) {
@@ -457,7 +621,6 @@ impl Queue {
         if state.head.fresh.is_none() {
             state.first_fresh = None;
         }
-        self.counters.given_up.fetch_add(1, Ordering::Relaxed);
     }
 
     /// What was kept under the key: on its way, in the overlay or in the base.

@@ -5,7 +5,7 @@ use super::{Error, Finished, Position, Progress, Recorded, Work, WorkResult};
 use crate::sql::Connection;
 use bytes::Bytes;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -55,6 +55,7 @@ pub(super) struct Ticket(Arc<Shared>);
 #[derive(Default)]
 struct Shared {
     state: AtomicU8,
+    was_long: AtomicBool,
     running: Running,
 }
 
@@ -80,6 +81,11 @@ impl Ticket {
             RUNNING => Phase::Running,
             _ => Phase::Over,
         }
+    }
+
+    /// It was tried where its request is, and was not brief.
+    pub(super) fn was_long(&self) -> bool {
+        self.0.was_long.load(Ordering::Relaxed)
     }
 
     /// Nobody waits any more.
@@ -112,6 +118,8 @@ pub(super) trait Erased: Send {
     fn resume(&mut self, connection: &mut Connection) -> Progress;
     /// To be called when all of it ran. False if it was given up: then what it did must be undone.
     fn keep(&self) -> bool;
+    /// It was not brief: what it did was undone, and it waits to be begun again, with more time.
+    fn begin_anew(&mut self);
     /// See [`Work::record`].
     fn record(&self) -> Option<Bytes>;
     /// The end: where its effects are visible, or why it failed.
@@ -142,6 +150,13 @@ impl<W: Work> Erased for Request<W> {
 
     fn keep(&self) -> bool {
         self.ticket.turn(RUNNING, KEPT)
+    }
+
+    fn begin_anew(&mut self) {
+        self.ticket.0.was_long.store(true, Ordering::Relaxed);
+        self.work.restart();
+        // If it was given up meanwhile, it stays so.
+        self.ticket.turn(RUNNING, QUEUED);
     }
 
     fn record(&self) -> Option<Bytes> {

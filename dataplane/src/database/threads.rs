@@ -10,12 +10,21 @@
 //! they do not, because they run something *long*, the relief thread notices within [`RELIEF`] and wakes others:
 //! a thread with a long task counts as asleep until the task is over, so that tasks that come later do not wait.
 //!
-//! LIMIT: the number of threads; per lane the number of tasks that run, and of tasks that wait.
+//! # Giving way
+//! A task that has used [`HEAVY`] of CPU is a query that nobody expects an answer from at once, or a hostile one.
+//! From then on its thread has the lowest priority ([`NICE`]), so that on a full machine it gets what the others
+//! leave. A priority that was lowered cannot be raised again without privileges, so the thread ends with its task,
+//! and a new one takes its place at once.
+//!
+//! LIMIT: the number of threads; per lane the number of tasks that run, and of tasks that wait; threads with a
+//! heavy task, beyond which they are not replaced before they end.
 
 use parking_lot::{Condvar, Mutex};
-use std::collections::VecDeque;
+use rustix::process::Pid;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 type Task = Box<dyn FnOnce() + Send>;
@@ -23,10 +32,24 @@ type Task = Box<dyn FnOnce() + Send>;
 /// How long a task may wait while threads sleep.
 const RELIEF: Duration = Duration::from_millis(1);
 
+/// CPU time after which a task gives way to all others.
+const HEAVY: Duration = Duration::from_millis(20);
+
+/// How often it is looked for heavy tasks.
+const HEAVY_LOOK: Duration = Duration::from_millis(10);
+
+/// How long the relief thread stays up after the last task: waking it costs more than a look.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// The lowest priority: against one thread of the usual priority it gets 1.5 % of a core.
+const NICE: i32 = 19;
+
+/// Threads with a heavy task that are replaced before they end.
+const HEAVY_MAX: usize = 64;
+
 /// A fixed set of named threads.
 pub(crate) struct SqlThreads {
     shared: Arc<Shared>,
-    threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
 }
 
 impl std::fmt::Debug for SqlThreads {
@@ -50,15 +73,31 @@ struct Shared {
 struct State {
     /// Each entry allows one task of its lane to run.
     ready: VecDeque<Arc<Lane>>,
-    /// Threads that are not asleep, those that were called and are not up yet included.
+    /// Threads that are not asleep, those that were called and are not up yet included. Without the heavy ones.
     awake: usize,
+    /// All threads but the heavy ones.
     threads: usize,
     relief_watches: bool,
-    /// What each thread runs.
-    running: Vec<Running>,
-    /// Threads with a long task.
+    /// Every thread, by number.
+    crew: BTreeMap<usize, Member>,
+    /// Number of the next thread.
+    next: usize,
+    /// Threads with a long task, without the heavy ones.
     long: usize,
+    /// Threads that give way, and were replaced.
+    heavy: usize,
+    joins: HashMap<usize, JoinHandle<()>>,
     stopped: bool,
+}
+
+/// One thread.
+#[derive(Debug, Default)]
+struct Member {
+    runs: Running,
+    /// The kernel's number of it, once it is up.
+    tid: Option<Pid>,
+    /// It gives way and ends with its task.
+    is_heavy: bool,
 }
 
 /// What a thread is at.
@@ -69,8 +108,8 @@ enum Running {
     Nothing,
     /// A task, since then.
     Since(Instant),
-    /// A task that takes longer than [`RELIEF`].
-    Long,
+    /// A task that takes longer than [`RELIEF`]; CPU time that the thread had used when this was seen.
+    Long(Duration),
 }
 
 /// Tasks that share a limit.
@@ -116,32 +155,24 @@ impl SqlThreads {
     pub(crate) fn start(count: usize) -> std::io::Result<Arc<SqlThreads>> {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let shared = Arc::new(Shared {
-            state: Mutex::new(State {
-                awake: count,
-                threads: count,
-                running: vec![Running::Nothing; count],
-                ..State::default()
-            }),
+            state: Mutex::default(),
             wake: Condvar::new(),
             relief: Condvar::new(),
             busy: AtomicUsize::new(0),
             cores: cores.min(count),
         });
-        let spawn = |name: String, run: Box<dyn FnOnce(&Shared) + Send>| {
-            let shared = Arc::clone(&shared);
-            std::thread::Builder::new().name(name).spawn(move || run(&shared))
-        };
-        let mut threads = vec![spawn("orion-sql-relief".to_owned(), Box::new(Shared::relieve))?];
-        for i in 0..count {
-            threads.push(spawn(
-                format!("orion-sql-{i}"),
-                Box::new(move |shared| shared.run(i)),
-            )?);
+        {
+            let state = &mut *shared.state.lock();
+            for _ in 0..count {
+                Shared::hire(&shared, state)?;
+            }
+            let relief = Arc::clone(&shared);
+            let thread = std::thread::Builder::new()
+                .name("orion-sql-relief".to_owned())
+                .spawn(move || relief.relieve())?;
+            state.joins.insert(usize::MAX, thread);
         }
-        Ok(Arc::new(SqlThreads {
-            shared,
-            threads: Mutex::new(threads),
-        }))
+        Ok(Arc::new(SqlThreads { shared }))
     }
 
     /// Queues a task.
@@ -176,11 +207,18 @@ impl SqlThreads {
         self.shared.state.lock().stopped = true;
         self.shared.wake.notify_all();
         self.shared.relief.notify_all();
-        for thread in self.threads.lock().drain(..) {
+        let threads = std::mem::take(&mut self.shared.state.lock().joins);
+        for thread in threads.into_values() {
             if thread.join().is_err() {
                 tracing::error!("an SQL thread panicked");
             }
         }
+    }
+
+    /// Threads that give way to all others.
+    #[cfg(test)]
+    fn heavy(&self) -> usize {
+        self.shared.state.lock().heavy
     }
 }
 
@@ -196,6 +234,21 @@ impl Shared {
         }
     }
 
+    /// Starts one more thread.
+    fn hire(shared: &Arc<Shared>, state: &mut State) -> std::io::Result<()> {
+        let number = state.next;
+        let runs = Arc::clone(shared);
+        let thread = std::thread::Builder::new()
+            .name(format!("orion-sql-{number}"))
+            .spawn(move || runs.run(number))?;
+        state.joins.insert(number, thread);
+        state.crew.insert(number, Member::default());
+        state.next += 1;
+        state.threads += 1;
+        state.awake += 1;
+        Ok(())
+    }
+
     fn may_wake(&self, state: &State) -> bool {
         state.awake - state.long < self.cores
     }
@@ -207,22 +260,32 @@ impl Shared {
         }
     }
 
-    /// While tasks wait: notices which threads are at something long, and wakes others in their place.
-    fn relieve(&self) {
+    /// While tasks wait: notices which threads are at something long, and wakes others in their place. While
+    /// tasks run: notices which are heavy, and makes them give way.
+    fn relieve(self: Arc<Self>) {
         let mut state = self.state.lock();
+        let (mut last_busy, mut looked) = (Instant::now(), Instant::now());
         while !state.stopped {
-            if state.ready.is_empty() {
+            let now = Instant::now();
+            if !state.ready.is_empty() || self.busy.load(Ordering::Relaxed) > 0 {
+                last_busy = now;
+            } else if now - last_busy >= LINGER {
                 state.relief_watches = false;
                 self.relief.wait(&mut state);
+                last_busy = Instant::now();
                 continue;
             }
-            self.relief.wait_for(&mut state, RELIEF);
+            let pause = if state.ready.is_empty() {
+                HEAVY_LOOK
+            } else {
+                RELIEF
+            };
+            self.relief.wait_for(&mut state, pause);
             let state = &mut *state;
-            let is_long =
-                |running: &&mut Running| matches!(running, Running::Since(at) if at.elapsed() >= RELIEF);
-            for running in state.running.iter_mut().filter(is_long) {
-                *running = Running::Long;
-                state.long += 1;
+            state.note_long();
+            if looked.elapsed() >= HEAVY_LOOK {
+                looked = Instant::now();
+                self.make_way(state);
             }
             for _ in 0..state.ready.len() {
                 if self.may_wake(state) {
@@ -232,7 +295,46 @@ impl Shared {
         }
     }
 
+    /// Lowers the priority of threads with heavy tasks, and puts others in their place.
+    fn make_way(self: &Arc<Self>, state: &mut State) {
+        let used_much = |member: &Member| match (member.runs, member.tid) {
+            (Running::Long(before), Some(tid)) if !member.is_heavy => {
+                cpu_time(tid).is_some_and(|now| now.saturating_sub(before) >= HEAVY)
+            }
+            _ => false,
+        };
+        let heavy: Vec<usize> = state
+            .crew
+            .iter()
+            .filter(|(_, member)| used_much(member))
+            .map(|(number, _)| *number)
+            .collect();
+        for number in heavy {
+            if state.heavy >= HEAVY_MAX {
+                return;
+            }
+            if let Err(error) = Shared::hire(self, state) {
+                tracing::warn!(%error, "cannot start a thread in place of one with a heavy query");
+                return;
+            }
+            let Some(member) = state.crew.get_mut(&number) else {
+                continue;
+            };
+            member.is_heavy = true;
+            if let Err(error) = rustix::process::setpriority_process(member.tid, NICE) {
+                tracing::warn!(%error, "cannot lower the priority of a heavy query");
+            }
+            state.heavy += 1;
+            state.threads -= 1;
+            state.awake -= 1;
+            state.long -= 1;
+        }
+    }
+
     fn run(&self, thread: usize) {
+        if let Some(member) = self.state.lock().crew.get_mut(&thread) {
+            member.tid = Some(rustix::thread::gettid());
+        }
         while let Some(lane) = self.next(thread) {
             let task = lane.state.lock().tasks.pop_front();
             if let Some(task) = task {
@@ -255,17 +357,20 @@ impl Shared {
         }
     }
 
+    /// The next lane with a task; none if the thread is to end.
     fn next(&self, thread: usize) -> Option<Arc<Lane>> {
         let mut state = self.state.lock();
-        if std::mem::take(&mut state.running[thread]) == Running::Long {
-            state.long -= 1;
+        if state.finish(thread) {
+            return None;
         }
         loop {
             if state.stopped {
                 return None;
             }
             if let Some(lane) = state.ready.pop_front() {
-                state.running[thread] = Running::Since(Instant::now());
+                if let Some(member) = state.crew.get_mut(&thread) {
+                    member.runs = Running::Since(Instant::now());
+                }
                 return Some(lane);
             }
             state.awake -= 1;
@@ -273,6 +378,45 @@ impl Shared {
             self.wake.wait(&mut state);
         }
     }
+}
+
+impl State {
+    /// A thread's task is over. True if the thread was replaced and is to end.
+    fn finish(&mut self, thread: usize) -> bool {
+        let Some(member) = self.crew.get_mut(&thread) else {
+            return true;
+        };
+        let ran = std::mem::take(&mut member.runs);
+        if member.is_heavy {
+            self.crew.remove(&thread);
+            // Nobody waits for it: it ends by itself.
+            self.joins.remove(&thread);
+            self.heavy -= 1;
+            return true;
+        }
+        self.long -= usize::from(matches!(ran, Running::Long(_)));
+        false
+    }
+
+    fn note_long(&mut self) {
+        for member in self.crew.values_mut() {
+            if let (Running::Since(at), Some(tid)) = (member.runs, member.tid)
+                && at.elapsed() >= RELIEF
+            {
+                member.runs = Running::Long(cpu_time(tid).unwrap_or_default());
+                self.long += 1;
+            }
+        }
+    }
+}
+
+/// CPU time that a thread of this process has used, as the scheduler counts it.
+fn cpu_time(thread: Pid) -> Option<Duration> {
+    // Fields of schedstat: nanoseconds on a core, nanoseconds in wait for one, number of turns (proc(5)).
+    let path = format!("/proc/self/task/{}/schedstat", thread.as_raw_nonzero());
+    let text = std::fs::read_to_string(path).ok()?;
+    let nanoseconds = text.split_ascii_whitespace().next()?.parse().ok()?;
+    Some(Duration::from_nanos(nanoseconds))
 }
 
 #[cfg(test)]
@@ -309,6 +453,41 @@ mod tests {
                 .expect("it runs beside the long ones");
         }
         drop(release);
+        threads.stop();
+    }
+
+    #[test]
+    fn a_heavy_task_gives_way_and_its_thread_is_replaced() {
+        let threads = SqlThreads::start(1).expect("threads");
+        let (hostile, other) = (Lane::new(8, 100), Lane::new(1, 100));
+        let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let (begun, begins) = mpsc::channel();
+        for _ in 0..3 {
+            let (stop, begun) = (Arc::clone(&stop), begun.clone());
+            let spins = move || {
+                let _ = begun.send(rustix::thread::gettid());
+                while !stop.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            };
+            threads.submit(&hostile, spins).expect("queued");
+        }
+        // Each of them begins only when the one before has given way: there is one thread.
+        let tids: Vec<Pid> = (0..3)
+            .map(|_| begins.recv_timeout(DEADLINE).expect("a thread for each"))
+            .collect();
+        let (done, waits) = mpsc::channel();
+        let asks = move || {
+            let _ = done.send(());
+        };
+        threads.submit(&other, asks).expect("queued");
+        waits.recv_timeout(DEADLINE).expect("a thread for another one");
+        assert_eq!(threads.heavy(), 3);
+        for tid in tids {
+            let priority = rustix::process::getpriority_process(Some(tid));
+            assert_eq!(priority.expect("it runs"), NICE);
+        }
+        stop.store(true, Ordering::Relaxed);
         threads.stop();
     }
 

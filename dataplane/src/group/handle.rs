@@ -161,7 +161,10 @@ impl Group {
         // `sent` is what tells "was never handed over" from "was handed over and then dropped".
         let sent = Arc::new(AtomicBool::new(false));
         let was_sent = Arc::clone(&sent);
+        let proposals = Arc::clone(self.log.proposals());
+        proposals.fetch_add(1, Ordering::Relaxed);
         let callback = Callback::new(move |result| {
+            proposals.fetch_sub(1, Ordering::Relaxed);
             if result.is_some() || was_sent.load(Ordering::Acquire) {
                 on_outcome(outcome(result));
             }

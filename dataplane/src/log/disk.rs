@@ -1,6 +1,6 @@
 //! The node's log: opening it, its groups, its threads.
 
-use super::flusher::{Flusher, Job};
+use super::flusher::{Desk, Flusher, Job};
 use super::group_log::{GroupLog, Shared};
 use super::recovery::{self, Found};
 use super::segment::{self, Segment};
@@ -73,7 +73,7 @@ impl Core {
 #[derive(Debug)]
 pub struct Disk {
     core: Arc<Core>,
-    jobs: mpsc::Sender<Job>,
+    desk: Arc<Desk>,
     found: Mutex<BTreeMap<u32, Found>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     _lock: File,
@@ -115,13 +115,15 @@ impl Disk {
             .map(|(number, found)| (*number, found.meta.clone()))
             .collect();
         let flusher = Flusher::new(Arc::clone(&core), segments, end, next_frame, metas);
+        let desk = Arc::new(Desk::new(jobs, flusher));
+        let runs = Arc::clone(&desk);
         let thread = std::thread::Builder::new()
             .name("orion-log".to_owned())
-            .spawn(move || flusher.run(&queue))
+            .spawn(move || runs.run(&queue))
             .map_err(Error::io("start a thread for", dir))?;
         Ok(Disk {
             core,
-            jobs,
+            desk,
             found: Mutex::new(groups),
             threads: Mutex::new(vec![thread, spare_thread]),
             _lock: lock,
@@ -154,13 +156,13 @@ impl Disk {
                 name: name.to_owned(),
                 ..Default::default()
             };
-            let _ = self.jobs.send(Job::SaveMeta {
+            let _ = self.desk.send(Job::SaveMeta {
                 group: number,
                 meta,
                 done,
             });
         }
-        GroupLog::new(Arc::clone(&self.core), shared, self.jobs.clone())
+        GroupLog::new(Arc::clone(&self.core), shared, Arc::clone(&self.desk))
     }
 
     /// False when the disk has no room for another segment: nothing new may be proposed, what is in flight
@@ -191,7 +193,7 @@ impl Disk {
 
     /// Flushes what is queued and ends the threads. All groups must have been shut down.
     pub fn close(&self) {
-        let _ = self.jobs.send(Job::Stop);
+        self.desk.send(Job::Stop);
         // The flusher is the first of the threads. The spare is stopped after it: what is queued may need one.
         for thread in self.threads.lock().drain(..) {
             if thread.join().is_err() {

@@ -1,4 +1,9 @@
-//! The thread that writes: many jobs, one frame, one fdatasync.
+//! Writing: many jobs, one frame, one fdatasync.
+//!
+//! The flusher's thread takes what is queued, and whatever comes while it writes goes into the next frame: one
+//! fdatasync for many. An entry that comes alone gains nothing by that and would pay two hand-overs between
+//! threads, each of which costs a third of an fdatasync on an idle machine. So [`Desk::append_here`] lets the
+//! one who appends write it where it is, if nothing is queued or being written and the disk is quick.
 
 use super::Error;
 use super::disk::Core;
@@ -8,13 +13,14 @@ use super::segment::{HEADER, Segment};
 use super::stored::LogIdMessage;
 use crate::raft::{LogId, Types};
 use openraft::storage::IOFlushed;
+use parking_lot::Mutex;
 use prost::Message;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
@@ -27,14 +33,17 @@ const RESERVE_BYTES: u64 = 8 << 20;
 /// Idle time after which the last frame is sealed by an empty one.
 const SEAL_AFTER: Duration = Duration::from_millis(50);
 
+/// Bytes of entries that are written by the thread that appends them, at most.
+const HERE_BYTES: usize = 64 << 10;
+
+/// Mean time of a flush above which nobody but the flusher's thread waits for the disk.
+const HERE_TIME: Duration = Duration::from_millis(1);
+
 /// What a group asks of the flusher.
 pub(super) enum Job {
-    Append {
-        group: u32,
-        entries: Vec<(u64, Vec<u8>)>,
-        committed: Option<LogId>,
-        done: IOFlushed<Types>,
-    },
+    Append(Append),
+    /// The last frame was written elsewhere and is not sealed.
+    Unsealed,
     Truncate {
         group: u32,
         from: u64,
@@ -48,6 +57,107 @@ pub(super) enum Job {
     Stop,
 }
 
+/// Entries of one group to be made durable.
+pub(super) struct Append {
+    pub(super) group: u32,
+    pub(super) entries: Vec<(u64, Vec<u8>)>,
+    pub(super) committed: Option<LogId>,
+    pub(super) done: IOFlushed<Types>,
+}
+
+/// Where jobs are handed in.
+pub(super) struct Desk {
+    jobs: Sender<Job>,
+    flusher: Mutex<Flusher>,
+    /// Jobs that were sent and are not in a frame yet.
+    queued: AtomicUsize,
+}
+
+impl std::fmt::Debug for Desk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Desk")
+            .field("queued", &self.queued)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Desk {
+    pub(super) fn new(jobs: Sender<Job>, flusher: Flusher) -> Desk {
+        Desk {
+            jobs,
+            flusher: Mutex::new(flusher),
+            queued: AtomicUsize::new(0),
+        }
+    }
+
+    /// Queues a job for the flusher's thread; false if that has ended.
+    pub(super) fn send(&self, job: Job) -> bool {
+        self.queued.fetch_add(1, Ordering::AcqRel);
+        self.jobs.send(job).is_ok()
+    }
+
+    /// Makes the entries durable before it returns, if it is not a detour for anybody; else gives them back.
+    ///
+    /// INVARIANT: the jobs of a group reach the disk in their order: here only while none is queued. Jobs of one
+    /// group come from one task, so none of them can come in between.
+    pub(super) fn append_here(&self, append: Append) -> Result<(), Append> {
+        let bytes: usize = append.entries.iter().map(|(_, bytes)| bytes.len()).sum();
+        if bytes > HERE_BYTES || self.queued.load(Ordering::Acquire) > 0 {
+            return Err(append);
+        }
+        let Some(mut flusher) = self.flusher.try_lock() else {
+            return Err(append);
+        };
+        // Twice the bytes have room for all headers and the seal. The next segment may have to be waited for.
+        let fits = flusher.left() >= 2 * bytes as u64 + 4096;
+        if !fits || flusher.mean_time > HERE_TIME || self.queued.load(Ordering::Acquire) > 0 {
+            return Err(append);
+        }
+        let was_sealed = flusher.sealed;
+        flusher.take(Job::Append(append));
+        flusher.flush();
+        if was_sealed {
+            self.send(Job::Unsealed);
+        }
+        Ok(())
+    }
+
+    /// The flusher's thread, until it is told to stop.
+    pub(super) fn run(&self, queue: &Receiver<Job>) {
+        self.flusher.lock().begin();
+        loop {
+            let stop = match queue.recv_timeout(SEAL_AFTER) {
+                Ok(job) => self.write(job, queue),
+                Err(RecvTimeoutError::Timeout) if self.flusher.lock().seal_if_idle() => match queue.recv() {
+                    Ok(job) => self.write(job, queue),
+                    Err(_) => true,
+                },
+                Err(RecvTimeoutError::Timeout) => false,
+                Err(RecvTimeoutError::Disconnected) => true,
+            };
+            if stop {
+                self.flusher.lock().seal();
+                return;
+            }
+        }
+    }
+
+    /// Writes the job and what else is queued, up to the size of a frame. True when the thread is to stop.
+    fn write(&self, first: Job, queue: &Receiver<Job>) -> bool {
+        let mut flusher = self.flusher.lock();
+        let mut taken = 1;
+        let mut stop = flusher.take(first);
+        while !stop && flusher.frame.len() < FRAME_BYTES {
+            let Ok(job) = queue.try_recv() else { break };
+            taken += 1;
+            stop = flusher.take(job);
+        }
+        flusher.flush();
+        self.queued.fetch_sub(taken, Ordering::AcqRel);
+        stop
+    }
+}
+
 enum Done {
     Append(IOFlushed<Types>),
     Other(oneshot::Sender<io::Result<()>>),
@@ -55,6 +165,9 @@ enum Done {
 
 pub(super) struct Flusher {
     core: Arc<Core>,
+    /// Of write and fdatasync, over about the last eight flushes.
+    mean_time: Duration,
+    last_write: Instant,
     segments: VecDeque<Segment>,
     end: u64,
     next_frame: u64,
@@ -78,6 +191,8 @@ impl Flusher {
     ) -> Flusher {
         Flusher {
             core,
+            mean_time: Duration::ZERO,
+            last_write: Instant::now(),
             segments,
             end,
             next_frame,
@@ -90,56 +205,33 @@ impl Flusher {
         }
     }
 
-    pub(super) fn run(mut self, queue: &Receiver<Job>) {
+    fn begin(&mut self) {
         // CRASH: after a segment got its name and before its first frame.
         let lacks_metas = self.end == HEADER as u64 && !self.metas.is_empty();
         if lacks_metas && let Err(error) = self.repeat_metas() {
             self.core.poisoned.store(true, Ordering::Relaxed);
             tracing::error!(error = %super::chain(&error), "the log's disk failed at the start");
         }
-        loop {
-            let stop = match queue.recv_timeout(SEAL_AFTER) {
-                Ok(job) => self.take(job) || self.drain(queue),
-                Err(RecvTimeoutError::Timeout) => {
-                    self.seal();
-                    match queue.recv() {
-                        Ok(job) => self.take(job) || self.drain(queue),
-                        Err(_) => true,
-                    }
-                }
-                Err(RecvTimeoutError::Disconnected) => true,
-            };
-            self.flush();
-            if stop {
-                self.seal();
-                return;
-            }
-        }
     }
 
-    /// Takes what else is queued, up to the size of a frame. True when the flusher is to stop.
-    fn drain(&mut self, queue: &Receiver<Job>) -> bool {
-        while self.frame.len() < FRAME_BYTES {
-            match queue.try_recv() {
-                Ok(job) => {
-                    if self.take(job) {
-                        return true;
-                    }
-                }
-                Err(_) => return false,
-            }
+    /// Seals the last frame if nothing was written for a while. True if it is sealed.
+    fn seal_if_idle(&mut self) -> bool {
+        if self.sealed || self.last_write.elapsed() < SEAL_AFTER {
+            return self.sealed;
         }
-        false
+        self.seal();
+        // What cannot be sealed, because its segment is full or the disk failed, is not tried for ever.
+        true
     }
 
     fn take(&mut self, job: Job) -> bool {
         match job {
-            Job::Append {
+            Job::Append(Append {
                 group,
                 entries,
                 committed,
                 done,
-            } => {
+            }) => {
                 if let Some(id) = committed {
                     self.note_committed(group, id);
                 }
@@ -168,6 +260,7 @@ impl Flusher {
                 self.metas.insert(group, meta);
                 self.dones.push(Done::Other(done));
             }
+            Job::Unsealed => {}
             Job::Stop => return true,
         }
         false
@@ -227,9 +320,11 @@ impl Flusher {
         counters
             .entries
             .fetch_add(self.placed.len() as u64, Ordering::Relaxed);
+        let time = start.elapsed();
         counters
             .flush_nanos
-            .fetch_add(start.elapsed().as_nanos() as u64, Ordering::Relaxed);
+            .fetch_add(time.as_nanos() as u64, Ordering::Relaxed);
+        self.mean_time = (self.mean_time * 7 + time) / 8;
         self.publish_positions(at);
         Ok(())
     }
@@ -260,6 +355,7 @@ impl Flusher {
         self.end += bytes.len() as u64;
         self.next_frame += 1;
         self.sealed = false;
+        self.last_write = Instant::now();
         Ok(at)
     }
 
@@ -312,12 +408,16 @@ impl Flusher {
         self.frame.clear();
     }
 
+    /// Bytes left in the segment.
+    fn left(&self) -> u64 {
+        self.segments
+            .back()
+            .map_or(0, |segment| segment.len.saturating_sub(self.end))
+    }
+
     /// Goes to the next segment if `bytes` do not fit into this one.
     fn make_room(&mut self, bytes: u64) -> Result<(), Error> {
-        let left = self
-            .segments
-            .back()
-            .map_or(0, |segment| segment.len.saturating_sub(self.end));
+        let left = self.left();
         if left >= bytes {
             let has_room = left - bytes >= RESERVE_BYTES;
             self.core.has_room.store(has_room, Ordering::Relaxed);

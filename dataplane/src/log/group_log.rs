@@ -2,7 +2,7 @@
 
 use super::Error;
 use super::disk::Core;
-use super::flusher::Job;
+use super::flusher::{Append, Desk, Job};
 use super::recovery::{Found, Meta, Position};
 use super::stored;
 use super::tail::Tail;
@@ -17,7 +17,8 @@ use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, Range, RangeBounds};
 use std::os::unix::fs::FileExt;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::oneshot;
 
 /// State of one group that the flusher and the group share.
@@ -100,12 +101,25 @@ impl Shared {
 pub(crate) struct GroupLog {
     core: Arc<Core>,
     shared: Arc<Shared>,
-    jobs: mpsc::Sender<Job>,
+    desk: Arc<Desk>,
+    /// Proposals on their way.
+    proposals: Arc<AtomicUsize>,
 }
 
 impl GroupLog {
-    pub(super) fn new(core: Arc<Core>, shared: Arc<Shared>, jobs: mpsc::Sender<Job>) -> GroupLog {
-        GroupLog { core, shared, jobs }
+    pub(super) fn new(core: Arc<Core>, shared: Arc<Shared>, desk: Arc<Desk>) -> GroupLog {
+        GroupLog {
+            core,
+            shared,
+            desk,
+            proposals: Arc::default(),
+        }
+    }
+
+    /// Counts the proposals that were made to the group and have no outcome yet, for whoever proposes: an entry
+    /// that is alone is written at once by the one who appends it, several are collected by the flusher.
+    pub(crate) fn proposals(&self) -> &Arc<AtomicUsize> {
+        &self.proposals
     }
 
     /// False when the disk has no room for more.
@@ -114,7 +128,11 @@ impl GroupLog {
     }
 
     fn send(&self, job: Job) -> io::Result<()> {
-        self.jobs.send(job).map_err(|_| Error::Poisoned.into())
+        if self.desk.send(job) {
+            Ok(())
+        } else {
+            Err(Error::Poisoned.into())
+        }
     }
 
     async fn save_meta(&self, change: impl FnOnce(&mut Meta)) -> io::Result<()> {
@@ -255,13 +273,21 @@ impl RaftLogStorage<Types> for GroupLog {
                 .then_some(state.meta.committed)
                 .flatten()
         };
-        let committed = committed.map(LogId::from);
-        self.send(Job::Append {
+        let append = Append {
             group,
             entries: encoded,
-            committed,
+            committed: committed.map(LogId::from),
             done: callback,
-        })
+        };
+        let left = if self.proposals.load(Ordering::Relaxed) == 1 {
+            self.desk.append_here(append)
+        } else {
+            Err(append)
+        };
+        match left {
+            Ok(()) => Ok(()),
+            Err(append) => self.send(Job::Append(append)),
+        }
     }
 
     async fn truncate_after(&mut self, last: Option<LogId>) -> io::Result<()> {

@@ -30,6 +30,6 @@ mod tests;
 
 pub(crate) use cache::PageCache;
 pub(crate) use expiries::Expiries;
-pub(crate) use pages::{Pages, SnapshotView};
+pub(crate) use pages::{Pages, Patience, SnapshotView};
 pub(crate) use slot::{Content, Prior, Slot};
 pub(crate) use snapshot::{CHAIN_MAX, Snapshot, StoredRecord};

@@ -61,6 +61,21 @@ impl Pages {
         }
     }
 
+    /// The image, as far as `patience` goes.
+    pub(crate) fn read(
+        &self,
+        snapshot: &Snapshot,
+        no: PageNo,
+        patience: Patience,
+    ) -> Result<Image, ReadError> {
+        match patience {
+            Patience::ForBase => self.page(snapshot, no),
+            Patience::None => self
+                .in_memory(snapshot, no)
+                .ok_or(ReadError::WouldWait { page: no }),
+        }
+    }
+
     fn slot_image(&self, snapshot: &Snapshot, no: PageNo, slot: &Slot) -> Result<Image, ReadError> {
         let of = (snapshot.database, snapshot.epoch);
         let (delta, prior) = match &slot.content {
@@ -172,8 +187,16 @@ fn zeros(snapshot: &Snapshot) -> Image {
 pub(crate) struct SnapshotView {
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) pages: Arc<Pages>,
-    /// False on threads that must not wait for the object store.
-    pub(crate) may_wait: bool,
+    pub(crate) patience: Patience,
+}
+
+/// Whether a read may wait for the object store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// No: the thread serves connections.
+    None,
+    /// On SQL threads.
+    ForBase,
 }
 
 impl View for SnapshotView {
@@ -182,11 +205,6 @@ impl View for SnapshotView {
     }
 
     fn page(&self, no: PageNo) -> Result<Image, ReadError> {
-        if self.may_wait {
-            return self.pages.page(&self.snapshot, no);
-        }
-        self.pages
-            .in_memory(&self.snapshot, no)
-            .ok_or(ReadError::WouldWait { page: no })
+        self.pages.read(&self.snapshot, no, self.patience)
     }
 }

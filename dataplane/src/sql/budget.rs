@@ -83,6 +83,13 @@ impl Watch {
         *self.brief_until.lock() = until;
     }
 
+    /// Nothing more may begin where only what is brief may run.
+    pub(super) fn is_brief_over(&self) -> bool {
+        self.brief_until
+            .lock()
+            .is_some_and(|until| Instant::now() >= until)
+    }
+
     /// From any thread: what runs ends, and nothing begins until this is taken back.
     pub(super) fn set_cancelled(&self, is_cancelled: bool) {
         self.cancelled.store(is_cancelled, Ordering::Release);
@@ -118,10 +125,9 @@ impl Watch {
             state.ended = Some(Ended::Pages);
         } else {
             let now = Instant::now();
-            let not_brief = self.brief_until.lock().is_some_and(|until| now >= until);
             state.ended = match () {
                 () if now >= deadline => Some(Ended::Deadline),
-                () if not_brief => Some(Ended::NotBrief),
+                () if self.is_brief_over() => Some(Ended::NotBrief),
                 () => None,
             };
         }

@@ -213,9 +213,8 @@ impl Connection {
         self.link.take_wants_turn()
     }
 
-    /// Until it is called with `None`: a statement that is not over by then, or that needs a page from the
-    /// object store, is ended, and [`Connection::take_wants_patience`] says so. For reads only: ending a
-    /// write ends its transaction.
+    /// Until it is called with `None`: a statement that is not over by then, or that needs a page from the object
+    /// store, is ended, and [`Connection::take_wants_patience`] says so. Ending a write ends its transaction.
     pub fn set_brief(&mut self, until: Option<Instant>) {
         self.watch.set_brief(until);
     }

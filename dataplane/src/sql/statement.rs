@@ -183,6 +183,10 @@ impl Connection {
         if self.watch.is_cancelled() {
             return Err(Error::interrupted());
         }
+        if self.watch.is_brief_over() {
+            self.link.set_wants_patience();
+            return Err(Error::interrupted());
+        }
         let began = Instant::now();
         self.watch
             .arm(budget.deadline().min(began + self.options.limits.statement_time));

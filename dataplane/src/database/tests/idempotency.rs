@@ -91,7 +91,7 @@ async fn a_key_is_remembered_over_a_restart_and_a_materialization() {
         let other = keyed(&setup.database, "k", 2, INSERT).await;
         let error = other.map(drop).expect_err("another request");
         assert_eq!(error.code, Code::IdempotencyConflict);
-        materialized(&setup).await;
+        setup.materialize().await;
     }
     assert_eq!(setup.number("SELECT count(*) FROM t").await, 1);
     setup.node.stop().await;
@@ -128,7 +128,7 @@ async fn keys_beyond_the_limit_are_refused_until_the_time_of_others_is_over() {
         assert_eq!(setup.number("SELECT count(*) FROM t").await, 5);
     };
     refused(&setup).await;
-    materialized(&setup).await;
+    setup.materialize().await;
     refused(&setup).await;
     setup.node.stop().await;
     drop(setup);
@@ -150,7 +150,7 @@ async fn a_key_whose_time_is_over_is_free_and_its_record_goes_from_the_base() {
     for key in ["a", "b"] {
         keyed(&setup.database, key, 1, INSERT).await.expect("it runs");
     }
-    materialized(&setup).await;
+    setup.materialize().await;
     let in_the_base = async |setup: &Setup| {
         let at = setup.database.entry.published.load().checkpoint.clone();
         let at = at.expect("materialized");
@@ -168,19 +168,8 @@ async fn a_key_whose_time_is_over_is_free_and_its_record_goes_from_the_base() {
         let finished = keyed(&setup.database, key, 2, INSERT).await.expect("it runs");
         assert_eq!(finished.idempotency, Some(Recorded::Stored));
     }
-    materialized(&setup).await;
+    setup.materialize().await;
     assert!(!in_the_base(&setup).await, "what is over is gone from the base");
     assert_eq!(setup.number("SELECT count(*) FROM t").await, 4);
     setup.node.stop().await;
-}
-
-async fn materialized(setup: &Setup) {
-    let catalog = &setup.node.group.catalog;
-    catalog.ask_for_materialization(setup.database.id());
-    until("materialized", || {
-        let snapshot = setup.database.entry.published.load();
-        let checkpoint = snapshot.checkpoint.as_ref();
-        checkpoint.is_some_and(|checkpoint| checkpoint.version == snapshot.version)
-    })
-    .await;
 }

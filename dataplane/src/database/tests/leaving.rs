@@ -26,13 +26,20 @@ impl Work for Endless {
             let mut budget = Budget::lasting(Duration::from_secs(60), 1 << 20);
             connection.execute(sql, &Args::default(), true, &mut budget)
         };
-        if execute(INSERT).is_err() && connection.take_wants_turn() {
+        let failed = execute(INSERT).is_err();
+        if failed && connection.take_wants_turn() {
             return Progress::NeedsTurn;
+        }
+        if failed && connection.take_wants_patience() {
+            return Progress::NeedsPatience;
         }
         let _ = self.0.send(());
         loop {
             let mut budget = Budget::lasting(Duration::from_secs(60), 1 << 20);
             let result = connection.execute(ENDLESS, &Args::default(), true, &mut budget);
+            if connection.take_wants_patience() {
+                return Progress::NeedsPatience;
+            }
             let kind = result.expect_err("it does not end").kind();
             if kind == Kind::Interrupted {
                 let after = connection.execute(INSERT, &Args::default(), true, &mut budget);

@@ -1,5 +1,6 @@
 //! Databases over a whole node: turns, answers, limits and what they say when something fails.
 
+mod brief;
 mod failures;
 mod history;
 mod idempotency;
@@ -67,6 +68,18 @@ impl Setup {
     }
 
     /// Waits until that many requests and streams wait for the turn.
+    /// Until the newest version is in the base.
+    async fn materialize(&self) {
+        let catalog = &self.node.group.catalog;
+        catalog.ask_for_materialization(self.database.id());
+        until("materialized", || {
+            let snapshot = self.database.entry.published.load();
+            let checkpoint = snapshot.checkpoint.as_ref();
+            checkpoint.is_some_and(|checkpoint| checkpoint.version == snapshot.version)
+        })
+        .await;
+    }
+
     async fn until_waiting(&self, many: usize) {
         until("somebody waits for the turn", || {
             self.database.queue.waiting() == many

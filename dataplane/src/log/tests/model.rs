@@ -49,6 +49,10 @@ impl Run {
                     .entries
                     .extend(new.iter().map(|entry| (entry.index(), entry.clone())));
                 model.committed_saved = model.committed;
+                // One of them is written where it is appended, if the flusher is at rest.
+                let proposals = random.random_range(0..3);
+                log.proposals()
+                    .store(proposals, std::sync::atomic::Ordering::Relaxed);
                 if random.random_bool(0.5) {
                     append(log, new).await.expect("durable");
                 } else {
