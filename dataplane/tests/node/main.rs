@@ -9,6 +9,7 @@
 )]
 
 mod flips;
+mod idle;
 mod outage;
 mod running;
 #[path = "../support/s3.rs"]

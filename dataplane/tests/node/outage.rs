@@ -28,8 +28,8 @@ const UNDER_WAY: u64 = WRITERS as u64 * (32 << 10);
 const SETTINGS: &str = "materialize:\n  flush_bytes: 65536\n  age_seconds: 1\n  snapshot_log_bytes: 262144\n  \
                         database_overlay_bytes: 1048576\n  node_overlay_bytes: 2097152\n";
 
-fn on_s3(dir: &Path, server: &S3Server) -> Config {
-    let mut config = config(dir, SETTINGS);
+pub fn on_s3(dir: &Path, server: &S3Server, settings: &str) -> Config {
+    let mut config = config(dir, settings);
     let mut store = store::Config::new(format!("s3://{BUCKET}/root").parse().expect("a URL"));
     store.endpoint = Some(server.endpoint());
     store.path_style = true;
@@ -175,7 +175,9 @@ async fn a_troubled_object_store_stops_only_writes_and_only_at_the_limit() {
     let server = S3Server::start(40).await.expect("a server");
     let dir = tempfile::tempdir().expect("a folder");
     let oracle = Oracle::default();
-    let node = Running::start(on_s3(dir.path(), &server)).await.expect("starts");
+    let node = Running::start(on_s3(dir.path(), &server, SETTINGS))
+        .await
+        .expect("starts");
     oracle.prepare(&node).await;
     for trouble in troubles {
         let what = format!("{trouble:?}");
@@ -185,7 +187,7 @@ async fn a_troubled_object_store_stops_only_writes_and_only_at_the_limit() {
         oracle.write_until_taken(&node, &what).await;
     }
     node.stop().await;
-    let node = Running::start(on_s3(dir.path(), &server))
+    let node = Running::start(on_s3(dir.path(), &server, SETTINGS))
         .await
         .expect("starts again");
     oracle.check(&node, "after all").await;
@@ -197,7 +199,9 @@ async fn a_node_starts_and_writes_while_the_object_store_is_away() {
     let server = S3Server::start(41).await.expect("a server");
     let dir = tempfile::tempdir().expect("a folder");
     let oracle = Oracle::default();
-    let node = Running::start(on_s3(dir.path(), &server)).await.expect("starts");
+    let node = Running::start(on_s3(dir.path(), &server, SETTINGS))
+        .await
+        .expect("starts");
     oracle.prepare(&node).await;
     // In the overlay only: the page that the next insert changes, at least.
     oracle.write(&node, 4).await;
@@ -206,7 +210,7 @@ async fn a_node_starts_and_writes_while_the_object_store_is_away() {
         ..Trouble::default()
     });
     node.stop().await;
-    let node = Running::start(on_s3(dir.path(), &server))
+    let node = Running::start(on_s3(dir.path(), &server, SETTINGS))
         .await
         .expect("starts without it");
     for name in DATABASES {

@@ -60,6 +60,7 @@ enum Fate {
 pub struct S3Server {
     pub address: SocketAddr,
     trouble: Arc<Mutex<(Trouble, StdRng)>>,
+    requests: Arc<Mutex<Vec<String>>>,
     accepting: JoinHandle<()>,
     _directory: TempDir,
 }
@@ -75,15 +76,18 @@ impl S3Server {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let trouble = Arc::new(Mutex::new((Trouble::default(), StdRng::seed_from_u64(seed))));
+        let requests = Arc::default();
         let front = Front {
             service: builder.build(),
             trouble: trouble.clone(),
+            requests: Arc::clone(&requests),
             conditional: Arc::default(),
         };
         let accepting = tokio::spawn(accept(listener, front));
         Ok(S3Server {
             address,
             trouble,
+            requests,
             accepting,
             _directory: directory,
         })
@@ -92,6 +96,11 @@ impl S3Server {
     /// From the next request on.
     pub fn make(&self, trouble: Trouble) {
         self.trouble.lock().expect("nobody panics with it").0 = trouble;
+    }
+
+    /// Method, path and query of all requests since the last call, as they came.
+    pub fn take_requests(&self) -> Vec<String> {
+        std::mem::take(&mut *self.requests.lock().expect("nobody panics with it"))
     }
 
     pub fn endpoint(&self) -> String {
@@ -125,11 +134,17 @@ async fn accept(listener: TcpListener, front: Front) {
 struct Front {
     service: S3Service,
     trouble: Arc<Mutex<(Trouble, StdRng)>>,
+    requests: Arc<Mutex<Vec<String>>>,
     conditional: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Front {
     async fn answer(self, request: http::Request<Incoming>) -> io::Result<Response<Bytes>> {
+        self.requests.lock().expect("nobody panics with it").push(format!(
+            "{} {}",
+            request.method(),
+            request.uri()
+        ));
         match self.fate() {
             Fate::Throttled => Ok(refusal(StatusCode::SERVICE_UNAVAILABLE, "SlowDown")),
             Fate::Failed => Ok(refusal(StatusCode::INTERNAL_SERVER_ERROR, "InternalError")),
