@@ -2,7 +2,8 @@
 //!
 //! `ORION_DIE_AT=<failpoint>:<n>` kills the process, as kill -9 does, when it passes the point for the n-th
 //! time. `ORION_STOP_AT` stops it there, as SIGSTOP does, until somebody sends SIGCONT. Names are
-//! `module::step`; the crash tests list those on the way of data.
+//! `module::step`; the crash tests list those on the way of data. `ORION_SLOW_AT=<failpoint>:<ms>` makes it take
+//! so much longer each time.
 
 use parking_lot::Mutex;
 use rustix::process::{Signal, getpid, kill_process};
@@ -14,15 +15,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) fn arm() -> anyhow::Result<()> {
     let mut orders: BTreeMap<String, Vec<(u64, Signal)>> = BTreeMap::new();
     for (variable, signal) in [("ORION_DIE_AT", Signal::KILL), ("ORION_STOP_AT", Signal::STOP)] {
-        let Ok(order) = std::env::var(variable) else {
-            continue;
-        };
-        let parsed = order
-            .rsplit_once(':')
-            .and_then(|(point, n)| Some((point, n.parse::<u64>().ok()?)));
-        let (point, n) =
-            parsed.ok_or_else(|| anyhow::anyhow!("{variable}={order:?} is not <failpoint>:<n>"))?;
-        orders.entry(point.to_owned()).or_default().push((n, signal));
+        if let Some((point, n)) = ordered(variable)? {
+            orders.entry(point).or_default().push((n, signal));
+        }
     }
     for (point, signals) in orders {
         let passed = AtomicU64::new(0);
@@ -35,7 +30,22 @@ pub(crate) fn arm() -> anyhow::Result<()> {
         };
         fail::cfg_callback(point, pass).map_err(anyhow::Error::msg)?;
     }
+    if let Some((point, millis)) = ordered("ORION_SLOW_AT")? {
+        fail::cfg(point, &format!("sleep({millis})")).map_err(anyhow::Error::msg)?;
+    }
     Ok(())
+}
+
+/// The point and the number in an environment variable.
+fn ordered(variable: &str) -> anyhow::Result<Option<(String, u64)>> {
+    let Ok(order) = std::env::var(variable) else {
+        return Ok(None);
+    };
+    let parsed = order
+        .rsplit_once(':')
+        .and_then(|(point, n)| Some((point.to_owned(), n.parse().ok()?)));
+    let parsed = parsed.ok_or_else(|| anyhow::anyhow!("{variable}={order:?} is not <failpoint>:<number>"))?;
+    Ok(Some(parsed))
 }
 
 /// Where faults strike; everywhere while it is `None`.

@@ -296,6 +296,11 @@ fn raft_config(name: &GroupName) -> openraft::Config {
         election_timeout_max: 1000,
         snapshot_policy: SnapshotPolicy::Never,
         max_in_snapshot_log_to_keep: 0,
+        // INVARIANT: a restarted node leads by a new term only. Restored to its old one it would lead before it has
+        // applied what it acknowledged: the log knows of commits only up to the append before the last, and
+        // `watch_leadership` would take an older entry of the same term for the term's first. Tested by
+        // `a_restarted_server_answers_only_when_what_it_acknowledged_is_applied`.
+        enable_leader_restore: Some(false),
         ..openraft::Config::default()
     }
 }

@@ -22,7 +22,7 @@ mod stale;
 use oracle::Oracle;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
-use server::Server;
+use server::{Life, Server};
 use std::time::Duration;
 
 /// Failpoints on the way of a commit.
@@ -64,15 +64,36 @@ async fn acknowledged_commits_survive_a_kill_at_every_step_of_materialization_an
     }
 }
 
+/// The log's own word on what is committed goes with the next append, so the newest entries are applied only
+/// when the restarted node leads again; applying is slowed down here.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restarted_server_answers_only_when_what_it_acknowledged_is_applied() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut oracle = Oracle::default();
+    // Twice, so that the local snapshot is of the term of the second life, as the log is.
+    for slow_at in [None, Some("machine::commit:100"), Some("machine::commit:100")] {
+        let life = Life {
+            slow_at,
+            ..Life::default()
+        };
+        let mut server = Server::live(dir.path(), life).await;
+        oracle.check(&server).await;
+        oracle.write_some(&server, 5).await;
+        server.kill();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn acknowledged_commits_survive_kills_at_random() {
     let (mut random, rounds) = seeded(6);
     let dir = tempfile::tempdir().expect("a folder");
     let mut oracle = Oracle::default();
-    for _ in 0..rounds {
+    for round in 0..rounds {
+        keep(dir.path());
         let mut server = Server::start(dir.path(), None).await;
         oracle.check(&server).await;
         let life = Duration::from_millis(random.random_range(50..1500));
+        println!("round {round}: {life:?}, {} acknowledged", oracle.acknowledged());
         tokio::select! {
             () = oracle.write(&server, 8) => panic!("the writers end only when the server does"),
             () = tokio::time::sleep(life) => {}
@@ -92,6 +113,22 @@ fn seeded(rounds: u64) -> (SmallRng, u64) {
     let rounds = ordered("ORION_ROUNDS").unwrap_or(rounds);
     println!("ORION_SEED={seed} ORION_ROUNDS={rounds}");
     (SmallRng::seed_from_u64(seed), rounds)
+}
+
+/// Where `ORION_KEEP` names a folder: what a kill left, before the next life changes it, for whoever looks for
+/// the cause of a failure.
+fn keep(dir: &std::path::Path) {
+    let Some(kept) = std::env::var_os("ORION_KEEP") else {
+        return;
+    };
+    // The first time there is none.
+    let _ = std::fs::remove_dir_all(&kept);
+    let copy = std::process::Command::new("cp")
+        .arg("-a")
+        .arg(dir)
+        .arg(&kept)
+        .status();
+    assert!(copy.expect("cp").success(), "what the kill left is kept");
 }
 
 /// A server that dies at `point`, and the check of the one after it.

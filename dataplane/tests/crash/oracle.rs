@@ -172,10 +172,22 @@ impl Oracle {
             .iter()
             .map(|row| (integer(&row[0]) as u64, integer(&row[1])))
             .collect();
-        for number in &outcomes.acknowledged {
-            assert!(
-                found.contains_key(number),
-                "acknowledged transaction {number} is lost"
+        let is_lost = |number: &&u64| !found.contains_key(number);
+        let lost: Vec<&u64> = outcomes.acknowledged.iter().filter(is_lost).collect();
+        if !lost.is_empty() {
+            // A read that was wrong, or rows that are gone?
+            let again = client
+                .execute(
+                    Statement::new("SELECT count(DISTINCT number), max(number) FROM t"),
+                    &options,
+                )
+                .await;
+            panic!(
+                "acknowledged transactions are lost: {lost:?} of {}; found {}, up to {:?}; and again: {:?}",
+                outcomes.acknowledged.len(),
+                found.len(),
+                found.last_key_value(),
+                again.map(|result| result.rows)
             );
         }
         for (number, rows) in &found {
@@ -256,6 +268,11 @@ async fn insert(client: &Client, number: u64, shape: Shape) -> Sent {
         Ok(result) => {
             let errors: Vec<_> = result.step_errors.iter().flatten().collect();
             assert!(errors.is_empty(), "transaction {number}: {errors:?}");
+            let ran = result.step_results.iter().all(Option::is_some);
+            assert!(
+                ran,
+                "transaction {number}: a step was not run, and nobody says why"
+            );
             Sent::Acknowledged
         }
         Err(Error::Connect { .. }) => Sent::NotDone,

@@ -18,6 +18,8 @@ pub struct Life<'a> {
     pub die_at: Option<&'a str>,
     /// `<failpoint>:<n>` at which it stops until it is woken.
     pub stop_at: Option<&'a str>,
+    /// `<failpoint>:<ms>`: so much longer each time.
+    pub slow_at: Option<&'a str>,
 }
 
 impl Default for Life<'_> {
@@ -26,6 +28,7 @@ impl Default for Life<'_> {
             data: "data",
             die_at: None,
             stop_at: None,
+            slow_at: None,
         }
     }
 }
@@ -69,6 +72,9 @@ impl Server {
         }
         if let Some(order) = life.stop_at {
             command.env("ORION_STOP_AT", order);
+        }
+        if let Some(order) = life.slow_at {
+            command.env("ORION_SLOW_AT", order);
         }
         let child = command.spawn().expect("the server starts");
         let mut server = Server {
