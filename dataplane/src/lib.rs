@@ -13,6 +13,8 @@ pub(crate) mod failpoints;
 pub(crate) mod group;
 pub mod hrana;
 pub mod http;
+#[cfg(test)]
+mod layers;
 pub mod log;
 pub(crate) mod materialize;
 pub(crate) mod metrics;
