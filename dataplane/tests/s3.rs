@@ -3,6 +3,7 @@
 //! The law under trouble: every operation ends in success or in a typed error, and never in wrong data.
 
 #[path = "support/s3.rs"]
+#[allow(dead_code, reason = "shared with the tests of a whole node")]
 mod support;
 
 use bytes::Bytes;
