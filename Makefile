@@ -12,6 +12,7 @@ run: ## Build and start a server; data in $(DATA)
 test: ## All tests; installs what they need from the package registries
 	$(CARGO) test --workspace --features orion/failpoints
 	ORION_BIN=$${CARGO_TARGET_DIR:-$(CURDIR)/target}/debug/orion tests/clients/run
+	tests/stores/run
 
 check: lint test ## What CI runs
 

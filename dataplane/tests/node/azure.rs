@@ -1,0 +1,112 @@
+//! `az://` against a server: what Orion asks of a store, and a whole node on it.
+//!
+//! `tests/stores/run` starts the server (Azurite) and these tests; alone they have nothing to talk to.
+
+use crate::running::{Running, config};
+use bytes::Bytes;
+use futures::future::join_all;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, UpdateVersion};
+use orion::store::{Config, Credentials, Kind, PutOutcome, Secret, Store};
+use orion_api::Value;
+
+/// A root of its own for each test.
+fn store_config(root: &str) -> Config {
+    let given = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("{name}: see tests/stores/run"));
+    let mut config = Config::new(format!("az://orion/{root}").parse().expect("a URL"));
+    config.endpoint = Some(given("ORION_AZURE_ENDPOINT"));
+    config.allow_http = true;
+    config.credentials = Credentials::Keys {
+        id: given("ORION_AZURE_ACCOUNT"),
+        secret: Secret(given("ORION_AZURE_KEY")),
+    };
+    config
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a server: tests/stores/run"]
+async fn on_azure_of_many_racing_puts_exactly_one_wins() {
+    let store = Store::open(&store_config("race")).expect("opens");
+    let path = Path::from("names/x/1");
+    let put = |rival: usize| store.put_if_absent(&path, Bytes::from(format!("rival {rival}")));
+    let outcomes = join_all((0..16).map(put)).await;
+    let stored = store.get(&path).await.expect("get").expect("one won");
+    let mut created = 0;
+    for (rival, outcome) in outcomes.into_iter().enumerate() {
+        match outcome.expect("no trouble") {
+            PutOutcome::Created | PutOutcome::Ours => {
+                assert_eq!(stored, format!("rival {rival}"));
+                created += 1;
+            }
+            PutOutcome::Exists(found) => assert_eq!(found, stored),
+        }
+    }
+    assert_eq!(created, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a server: tests/stores/run"]
+async fn on_azure_conditions_ranges_and_lists_are_as_slatedb_needs_them() {
+    let store = Store::open(&store_config("parts")).expect("opens");
+    let objects = store.objects();
+    let path = Path::from("db/x/1/gc/manifest.boundary");
+    let first = objects.put(&path, "0123456789".into()).await.expect("put");
+    let replace = |content: &'static str, e_tag: Option<String>| {
+        let mode = PutMode::Update(UpdateVersion { e_tag, version: None });
+        objects.put_opts(&path, content.into(), mode.into())
+    };
+    replace("abcdefghij", first.e_tag.clone())
+        .await
+        .expect("it matches");
+    let stale = replace("never", first.e_tag.clone())
+        .await
+        .expect_err("it was replaced");
+    assert_eq!(Kind::of(&stale), Kind::Conflict, "{stale:?}");
+    assert_eq!(objects.get_range(&path, 2..5).await.expect("a range"), "cde");
+    for number in 0..20 {
+        let path = Path::from(format!("db/x/2/{number:020}"));
+        objects.put(&path, "x".into()).await.expect("put");
+    }
+    assert_eq!(store.list(&Path::from("db/x/2")).await.expect("listed").len(), 20);
+    assert_eq!(store.list(&Path::from("db/y")).await.expect("listed").len(), 0);
+    let all = store.list(&Path::from("db")).await.expect("listed");
+    store.delete_all(all).await.expect("deleted");
+    assert_eq!(store.get(&path).await.expect("get"), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a server: tests/stores/run"]
+async fn on_azure_a_node_finds_its_rows_after_a_restart() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let settings = || {
+        let mut config = config(dir.path(), "materialize:\n  age_seconds: 1\n");
+        config.object_store = store_config("node");
+        config
+    };
+    let node = Running::start(settings()).await.expect("starts");
+    node.create("app").await;
+    let table = "CREATE TABLE t (id INTEGER PRIMARY KEY, content BLOB)";
+    node.run("app", table).await.expect("the table");
+    for _ in 0..3 {
+        for _ in 0..20 {
+            let row = "INSERT INTO t (content) VALUES (randomblob(2000))";
+            node.run("app", row).await.expect("inserted");
+        }
+        node.materialized().await;
+    }
+    let rows = node
+        .run("app", "SELECT id, hex(content) FROM t")
+        .await
+        .expect("read");
+    node.stop().await;
+    let node = Running::start(settings()).await.expect("starts again");
+    assert_eq!(
+        node.run("app", "SELECT id, hex(content) FROM t")
+            .await
+            .expect("read"),
+        rows
+    );
+    let check = node.run("app", "PRAGMA integrity_check").await.expect("checked");
+    assert_eq!(check, [[Value::Text("ok".into())]]);
+    node.stop().await;
+}
