@@ -4,7 +4,7 @@ use super::backend::ConnectionBackend;
 use super::counters::{CodeLabel, Counters};
 use super::hints::Hints;
 use super::interrupt::interruptible;
-use super::queue::Queue;
+use super::queue::{Queue, disk_full};
 use super::request::{Erased, GivenUp, Phase, Request, Ticket, Wait};
 use super::stream::Stream;
 use super::threads::{Lane, SqlThreads};
@@ -252,8 +252,13 @@ impl Database {
             })
     }
 
-    /// Waits while the overlay, or those of all databases together, are at their limit.
+    /// Waits while the overlay, or those of all databases together, are at their limit. What would only be
+    /// refused by the log is refused at once: behind entries that wait for room on the disk it would wait for
+    /// its time-out.
     pub(super) async fn wait_for_room(&self) -> Result<(), Error> {
+        if !self.group.has_disk_room() {
+            return Err(disk_full());
+        }
         let is_full = || {
             self.entry.published.load().overlay_bytes >= self.options.overlay_bytes
                 || self.group.catalog.overlay_bytes() >= self.options.overlay_node_bytes

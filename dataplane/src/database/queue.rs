@@ -889,16 +889,20 @@ fn landing(outcome: Outcome) -> Result<(), Error> {
     }
 }
 
+pub(super) fn disk_full() -> Error {
+    Error::new(
+        Code::Overloaded,
+        "the log's disk is full: writes are refused until there is room; nothing was applied",
+    )
+}
+
 fn not_proposed(why: NotProposed) -> Error {
     match why {
         NotProposed::NotLeader => Error::new(
             Code::NotLeader,
             "this node does not lead the group; nothing was applied",
         ),
-        NotProposed::DiskFull => Error::new(
-            Code::Overloaded,
-            "the log's disk is full: writes are refused until there is room; nothing was applied",
-        ),
+        NotProposed::DiskFull => disk_full(),
         NotProposed::Overloaded => Error::new(
             Code::Overloaded,
             "the group has more to do than it can queue; nothing was applied",

@@ -146,6 +146,11 @@ impl Group {
             .map_err(|_| Error::Stopped("while starting".to_owned()))
     }
 
+    /// False while the log's disk is full: proposals are refused.
+    pub(crate) fn has_disk_room(&self) -> bool {
+        self.log.is_writable()
+    }
+
     /// Proposes; `on_outcome` is called once if this answers `Ok`, on the task that applies.
     pub(crate) fn propose(
         &self,
@@ -155,7 +160,7 @@ impl Group {
         if !self.serves() {
             return Err(NotProposed::NotLeader);
         }
-        if !self.log.is_writable() {
+        if !self.has_disk_room() {
             return Err(NotProposed::DiskFull);
         }
         // `sent` is what tells "was never handed over" from "was handed over and then dropped".

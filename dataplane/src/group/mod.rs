@@ -57,3 +57,14 @@ pub enum Error {
     #[error(transparent)]
     Refused(#[from] crate::raft::Refused),
 }
+
+impl Error {
+    /// The disk is full. What was tried left nothing behind and can be tried again.
+    fn is_for_lack_of_room(&self) -> bool {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        match self {
+            Error::Io { source, .. } => matches!(source.kind(), StorageFull | QuotaExceeded),
+            _ => false,
+        }
+    }
+}

@@ -184,6 +184,15 @@ impl Captured {
 
     /// Writes the file, durable under its name when this returns.
     pub(super) fn write(&self) -> Result<SnapshotFile, Error> {
+        let written = self.try_write();
+        if written.is_err() {
+            // Half a snapshot would keep the space that a full disk needs back.
+            let _ = std::fs::remove_file(self.path.with_extension("new"));
+        }
+        written
+    }
+
+    fn try_write(&self) -> Result<SnapshotFile, Error> {
         fail::fail_point!("snapshot::before_write");
         let temporary = self.path.with_extension("new");
         let io = |what| {

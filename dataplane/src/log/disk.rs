@@ -57,6 +57,10 @@ pub(super) struct Core {
     pub(super) poisoned: AtomicBool,
     /// False when the last flush left less than the reserve in its segment.
     pub(super) has_room: AtomicBool,
+    /// The flusher waits for room, with a frame of which nothing is on the disk.
+    pub(super) waits_for_room: AtomicBool,
+    /// What has no room now will not be waited for.
+    pub(super) closing: AtomicBool,
     pub(super) counters: Counters,
     pub(super) options: Options,
 }
@@ -65,7 +69,8 @@ impl Core {
     /// What the last flush left is enough for what is in flight, or there is a spare, or will be. Asked anew each
     /// time: while the answer is no, nothing is proposed, so no flush would find out that there is room again.
     pub(super) fn is_writable(&self) -> bool {
-        self.has_room.load(Ordering::Relaxed) || self.spare.is_expected()
+        !self.waits_for_room.load(Ordering::Relaxed)
+            && (self.has_room.load(Ordering::Relaxed) || self.spare.is_expected())
     }
 }
 
@@ -96,6 +101,8 @@ impl Disk {
             spare,
             poisoned: AtomicBool::new(false),
             has_room: AtomicBool::new(true),
+            waits_for_room: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
             counters: Counters::default(),
             options,
         });
@@ -176,6 +183,11 @@ impl Disk {
         self.core.poisoned.load(Ordering::Relaxed)
     }
 
+    #[cfg(test)]
+    pub(super) fn core(&self) -> &Core {
+        &self.core
+    }
+
     /// Numbers for metrics.
     pub fn counters(&self) -> &Counters {
         &self.core.counters
@@ -191,8 +203,10 @@ impl Disk {
             .sum()
     }
 
-    /// Flushes what is queued and ends the threads. All groups must have been shut down.
+    /// Flushes what is queued, if the disk has room, and ends the threads. All groups must have been shut down.
     pub fn close(&self) {
+        self.core.closing.store(true, Ordering::Relaxed);
+        self.core.spare.wake();
         self.desk.send(Job::Stop);
         // The flusher is the first of the threads. The spare is stopped after it: what is queued may need one.
         for thread in self.threads.lock().drain(..) {

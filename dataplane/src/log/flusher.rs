@@ -337,10 +337,7 @@ impl Flusher {
         };
         let bytes = self.frame.finish(self.next_frame, segment.salt);
         fail::fail_point!("log::before_write");
-        segment
-            .file
-            .write_all_at(bytes, at)
-            .map_err(Error::io("write", &segment.path))?;
+        with_room(&self.core, || write(segment, bytes, at))?;
         fail::fail_point!("log::before_sync");
         fail::fail_point!(
             "log::sync_error",
@@ -423,17 +420,13 @@ impl Flusher {
             self.core.has_room.store(has_room, Ordering::Relaxed);
             return Ok(());
         }
-        let blank = self.core.spare.take().ok_or_else(|| Error::Io {
-            what: "make the next segment after",
-            path: self
-                .segments
-                .back()
-                .map(|segment| segment.path.clone())
-                .unwrap_or_default(),
-            source: io::ErrorKind::StorageFull.into(),
+        let last = self.segments.back().map(|segment| segment.path.clone());
+        let blank = with_room(&self.core, || {
+            let spare = self.core.spare.take();
+            spare.ok_or_else(|| Error::Full(last.clone().unwrap_or_default()))
         })?;
         let sequence = self.segments.back().map_or(1, |segment| segment.sequence + 1);
-        let next = Segment::name(&blank, sequence, rand::random())?;
+        let next = with_room(&self.core, || Segment::name(&blank, sequence, rand::random()))?;
         self.core
             .files
             .lock()
@@ -479,4 +472,39 @@ impl Flusher {
             }
         }
     }
+}
+
+/// Does it again until the disk has room for it, unless the log is being closed.
+///
+/// Nothing that is tried here is durable or told to anybody before it worked: a frame at the end of its
+/// segment is written anew from its first byte, a blank segment has no name yet. Others who want to write are
+/// refused meanwhile ([`Core::is_writable`]).
+/// CRASH: of a frame that was written in part the next start sees a torn last frame.
+fn with_room<T>(core: &Core, attempt: impl Fn() -> Result<T, Error>) -> Result<T, Error> {
+    loop {
+        match attempt() {
+            Err(Error::Full(path)) if !core.closing.load(Ordering::Relaxed) => {
+                if !core.waits_for_room.swap(true, Ordering::Relaxed) {
+                    tracing::error!(path = %path.display(), "the disk is full: what is in flight waits for room");
+                }
+                core.spare.pause(|| core.closing.load(Ordering::Relaxed));
+            }
+            outcome => {
+                core.waits_for_room.store(false, Ordering::Relaxed);
+                return outcome;
+            }
+        }
+    }
+}
+
+fn write(segment: &Segment, bytes: &[u8], at: u64) -> Result<(), Error> {
+    fail::fail_point!(
+        "log::write_full",
+        crate::failpoints::strikes(&segment.path),
+        |_| Err(Error::Full(segment.path.clone()))
+    );
+    segment
+        .file
+        .write_all_at(bytes, at)
+        .map_err(Error::io_or_full("write", &segment.path))
 }

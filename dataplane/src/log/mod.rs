@@ -30,7 +30,9 @@
 //! CRASH: before fdatasync returns, the frame is there as a whole or not at all; nobody was told.
 //! LIMIT: a tail holds at most `tail_bytes_max` of what is on disk already. Disk: what is not purged, plus
 //! one segment in use and one spare. When no spare can be made (disk full), [`Disk::is_writable`] turns
-//! false while a reserve for what is in flight is still left, and true again when there is room.
+//! false while a reserve for what is in flight is still left, and true again when there is room. What is in
+//! flight beyond the reserve waits in the flusher for room: nothing of its frame is on the disk, so nobody
+//! needs to doubt what is. A full disk never poisons the log; a failed fdatasync always does.
 
 mod disk;
 mod flusher;
@@ -99,6 +101,9 @@ pub enum Error {
         /// Its format.
         format: u32,
     },
+    /// The disk is full. Nothing was written that anybody relies on.
+    #[error("the disk is full: {0}")]
+    Full(PathBuf),
     /// A write failed before: nothing more is accepted until the node is started again.
     #[error("the log is closed after a failed write")]
     Poisoned,
@@ -110,6 +115,16 @@ impl Error {
             what,
             path: path.to_owned(),
             source,
+        }
+    }
+
+    /// The same for what may be tried again when it fails for lack of room: never an fsync.
+    fn io_or_full(what: &'static str, path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Error {
+        move |source| match source.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                Error::Full(path.to_owned())
+            }
+            _ => Error::io(what, path)(source),
         }
     }
 }

@@ -41,10 +41,10 @@ impl Segment {
             .open(blank)
             .map_err(Error::io("open", blank))?;
         file.write_all_at(&header(sequence, salt), 0)
-            .map_err(Error::io("write", blank))?;
+            .map_err(Error::io_or_full("write", blank))?;
         file.sync_all().map_err(Error::io("sync", blank))?;
         let path = blank.with_file_name(file_name(sequence));
-        std::fs::rename(blank, &path).map_err(Error::io("rename", blank))?;
+        std::fs::rename(blank, &path).map_err(Error::io_or_full("rename", blank))?;
         sync_parent(&path)?;
         let len = file.metadata().map_err(Error::io("stat", &path))?.len();
         Ok(Segment {

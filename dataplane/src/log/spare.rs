@@ -7,7 +7,7 @@ use super::{Error, segment};
 use parking_lot::{Condvar, Mutex};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -66,6 +66,24 @@ impl Spare {
         let ready = state.ready.take();
         self.changed.notify_all();
         ready
+    }
+
+    /// Waits a moment, or until a spare was made, or `ends` says so and somebody woke it.
+    pub(super) fn pause(&self, ends: impl Fn() -> bool) {
+        let deadline = Instant::now() + RETRY;
+        let mut state = self.state.lock();
+        let had_one = state.ready.is_some();
+        while (had_one || state.ready.is_none()) && !state.stopped && !ends() {
+            if self.changed.wait_until(&mut state, deadline).timed_out() {
+                return;
+            }
+        }
+    }
+
+    /// Ends a pause.
+    pub(super) fn wake(&self) {
+        let _state = self.state.lock();
+        self.changed.notify_all();
     }
 
     /// A segment that is not needed any more; becomes the spare if there is none, else it is removed.

@@ -14,6 +14,7 @@
     reason = "seeds and counts, for whoever reads a failed run"
 )]
 
+mod full;
 mod oracle;
 mod parts;
 mod server;
@@ -23,6 +24,8 @@ use oracle::Oracle;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use server::{Life, Server};
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 /// Failpoints on the way of a commit.
@@ -153,4 +156,9 @@ async fn dies_at_under(point: &str, n: u64, mut oracle: Oracle, writers: usize) 
         oracle.acknowledged(),
         oracle.unknown()
     );
+}
+
+fn copy(from: &Path, to: &Path) {
+    let status = Command::new("cp").arg("-a").arg(from).arg(to).status();
+    assert!(status.expect("cp").success(), "the copy of {}", from.display());
 }

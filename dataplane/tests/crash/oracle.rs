@@ -6,7 +6,7 @@
 use crate::server::Server;
 use orion_api::client::{Client, Error, SqlOptions};
 use orion_api::hrana::{Batch, Condition, Statement, Step};
-use orion_api::{DatabaseName, Value};
+use orion_api::{Code, DatabaseName, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -47,6 +47,7 @@ struct Outcomes {
 
 enum Sent {
     Acknowledged,
+    /// Certainly: it was not sent, or it was refused.
     NotDone,
     Unknown,
 }
@@ -103,6 +104,14 @@ impl Oracle {
         let writers = (0..writers).map(|_| self.writer(&server.url));
         futures::future::join_all(writers).await;
         std::future::pending::<()>().await;
+    }
+
+    /// `writers` clients that write until they are refused.
+    pub async fn write_until_refused(&self, server: &Server, writers: usize) {
+        let writers = (0..writers).map(|_| self.writer(&server.url));
+        let all = futures::future::join_all(writers);
+        let ended = tokio::time::timeout(LIFE_MAX * 2, all).await;
+        ended.expect("every writer is refused in the end");
     }
 
     /// Writes until the server is dead.
@@ -276,6 +285,7 @@ async fn insert(client: &Client, number: u64, shape: Shape) -> Sent {
             Sent::Acknowledged
         }
         Err(Error::Connect { .. }) => Sent::NotDone,
+        Err(error) if error.code() == Some(Code::Overloaded) => Sent::NotDone,
         Err(_) => Sent::Unknown,
     }
 }

@@ -20,6 +20,8 @@ pub struct Life<'a> {
     pub stop_at: Option<&'a str>,
     /// `<failpoint>:<ms>`: so much longer each time.
     pub slow_at: Option<&'a str>,
+    /// MiB of a file system of its own for the data directory, which only it sees, and ends with it.
+    pub disk_mib: Option<u32>,
 }
 
 impl Default for Life<'_> {
@@ -29,6 +31,7 @@ impl Default for Life<'_> {
             die_at: None,
             stop_at: None,
             slow_at: None,
+            disk_mib: None,
         }
     }
 }
@@ -61,7 +64,10 @@ impl Server {
             objects = dir.join("objects").display(),
         );
         std::fs::write(&config, text).expect("the configuration is written");
-        let mut command = Command::new(binary());
+        let mut command = match life.disk_mib {
+            None => Command::new(binary()),
+            Some(mib) => on_a_small_disk(&dir.join(life.data), mib),
+        };
         command
             .arg("server")
             .arg("--config")
@@ -123,6 +129,19 @@ impl Server {
         }
     }
 
+    /// A path as the process sees it.
+    pub fn path(&self, path: &Path) -> PathBuf {
+        let root = PathBuf::from(format!("/proc/{}/root", self.child.id()));
+        root.join(path.strip_prefix("/").expect("an absolute path"))
+    }
+
+    /// SIGSTOP.
+    pub async fn stop(&self) {
+        let pid = Pid::from_raw(self.child.id() as i32).expect("a process id");
+        kill_process(pid, Signal::STOP).expect("it is there");
+        self.wait_until_stopped().await;
+    }
+
     /// SIGCONT.
     pub fn wake(&self) {
         let pid = Pid::from_raw(self.child.id() as i32).expect("a process id");
@@ -146,6 +165,28 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// The server on a file system of `mib` MiB at `dir`, in a mount namespace of its own: nothing is left behind
+/// when it ends. Without the rights to mount, in a user namespace, where every user has them.
+fn on_a_small_disk(dir: &Path, mib: u32) -> Command {
+    std::fs::create_dir_all(dir).expect("a folder");
+    let mut command = Command::new("unshare");
+    command.arg("--mount");
+    if !rustix::process::getuid().is_root() {
+        command.args(["--user", "--map-root-user"]);
+    }
+    command
+        .args([
+            "sh",
+            "-c",
+            "mount -t tmpfs -o size=$1m tmpfs \"$2\" && shift 2 && exec \"$@\"",
+            "sh",
+        ])
+        .arg(mib.to_string())
+        .arg(dir)
+        .arg(binary());
+    command
 }
 
 /// `ORION_CRASH_BIN` names another one, for long runs beside a tree that is being built.

@@ -5,11 +5,10 @@
 //! materializes. Then the old one is woken and carries its attempt to the end. It is killed as it begins the
 //! next one: what keeps it from that is the barrier, and a group of one voter confirms itself.
 
+use crate::copy;
 use crate::oracle::Oracle;
 use crate::server::{Life, PATIENCE, Server};
 use orion_api::client::Client;
-use std::path::Path;
-use std::process::Command;
 
 /// Between which steps it stops.
 const POINTS: &[&str] = &[
@@ -94,9 +93,4 @@ async fn materialized(server: &Server) {
         assert!(tokio::time::Instant::now() < deadline, "not materialized");
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
-}
-
-fn copy(from: &Path, to: &Path) {
-    let status = Command::new("cp").arg("-a").arg(from).arg(to).status();
-    assert!(status.expect("cp").success(), "the copy of {}", from.display());
 }

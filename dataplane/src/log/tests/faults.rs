@@ -74,6 +74,70 @@ async fn a_full_disk_refuses_proposals_and_heals_by_itself() {
 }
 
 #[tokio::test]
+async fn what_is_in_flight_beyond_the_reserve_waits_for_room_and_is_not_lost() {
+    for (point, count) in [("log::spare", 400), ("log::write_full", 3)] {
+        let dir = tempfile::tempdir().expect("a folder");
+        let disk = open(dir.path());
+        let mut log = disk.group("a");
+        append(&mut log, entries(1, 0..1, 10)).await.expect("durable");
+        let fault = Fault::inject(point, "return", dir.path());
+        let mut writing = log.clone();
+        let written = tokio::spawn(async move {
+            for i in 1..count {
+                append(&mut writing, entries(1, i..i + 1, 1000))
+                    .await
+                    .expect("durable");
+            }
+        });
+        let waits = || {
+            disk.core()
+                .waits_for_room
+                .load(std::sync::atomic::Ordering::Relaxed)
+        };
+        until("the flusher waits for room", waits).await;
+        assert!(!disk.is_writable() && !disk.is_poisoned(), "{point}");
+        assert!(
+            !written.is_finished(),
+            "nothing is acknowledged that is not durable"
+        );
+        drop(fault);
+        written.await.expect("all of it is durable");
+        until("it is writable again", || disk.is_writable()).await;
+        let expected = content(&entries(1, 1..count, 1000));
+        assert_eq!(read(&mut log, 1..1000).await, expected, "{point}");
+        drop((log, disk));
+        let disk = open(dir.path());
+        assert_eq!(
+            read(&mut disk.group("a"), 1..1000).await,
+            expected,
+            "{point}, again"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_does_not_keep_the_log_from_being_closed() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let disk = open(dir.path());
+    let mut log = disk.group("a");
+    append(&mut log, entries(1, 0..1, 10)).await.expect("durable");
+    let fault = Fault::inject("log::write_full", "return", dir.path());
+    let mut writing = log.clone();
+    let written = tokio::spawn(async move { append(&mut writing, entries(1, 1..2, 10)).await });
+    let waits = || {
+        disk.core()
+            .waits_for_room
+            .load(std::sync::atomic::Ordering::Relaxed)
+    };
+    until("the flusher waits for room", waits).await;
+    disk.close();
+    written.await.expect("no panic").expect_err("it is told so");
+    drop((fault, log, disk));
+    let found = read(&mut open(dir.path()).group("a"), 0..10).await;
+    assert_eq!(found, content(&entries(1, 0..1, 10)));
+}
+
+#[tokio::test]
 async fn entries_that_were_truncated_on_their_way_to_the_disk_are_never_read() {
     let dir = tempfile::tempdir().expect("a folder");
     let options = super::Options {
