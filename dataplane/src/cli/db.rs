@@ -2,7 +2,9 @@
 
 use std::io::Write;
 
-use orion_api::admin::{CreateDatabase, Database, Group, Limits, Metrics, NodeList};
+use orion_api::admin::{
+    ChangeDatabase, CreateDatabase, Database, Group, Limits, LimitsChange, Metrics, NodeList,
+};
 use orion_api::client::Client;
 use orion_api::{DatabaseName, GroupName};
 
@@ -50,6 +52,16 @@ enum Command {
         /// Its name.
         name: DatabaseName,
     },
+    /// Change a database's limits, at once.
+    SetLimits {
+        /// Its name.
+        name: DatabaseName,
+        #[command(flatten)]
+        limits: LimitOptions,
+        /// Limits that become the node's defaults again.
+        #[arg(long, value_delimiter = ',', value_name = "LIMIT")]
+        reset: Vec<LimitName>,
+    },
     /// Drop a database. Its data is purged after the server's retention.
     Drop {
         /// Its name.
@@ -75,6 +87,16 @@ enum GroupCommand {
     },
 }
 
+/// A limit, as its option is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum LimitName {
+    SizeBytes,
+    TransactionBytes,
+    StatementTimeMs,
+    ResultBytes,
+    Streams,
+}
+
 #[derive(Debug, clap::Args)]
 struct LimitOptions {
     /// Largest size.
@@ -92,6 +114,22 @@ struct LimitOptions {
     /// Open streams.
     #[arg(long)]
     streams: Option<u64>,
+}
+
+impl LimitOptions {
+    fn change(&self, reset: &[LimitName]) -> LimitsChange {
+        let of = |wish: Option<u64>, name| match wish {
+            Some(value) => Some(Some(value)),
+            None => reset.contains(&name).then_some(None),
+        };
+        LimitsChange {
+            size_bytes: of(self.size_bytes, LimitName::SizeBytes),
+            transaction_bytes: of(self.transaction_bytes, LimitName::TransactionBytes),
+            statement_time_ms: of(self.statement_time_ms, LimitName::StatementTimeMs),
+            result_bytes: of(self.result_bytes, LimitName::ResultBytes),
+            streams: of(self.streams, LimitName::Streams),
+        }
+    }
 }
 
 impl From<&LimitOptions> for Limits {
@@ -133,6 +171,12 @@ async fn ask(client: &Client, command: &Command, format: Format, out: &mut impl 
             format.print(&client.create_database(&wish).await?, database, out)
         }
         Command::Get { name } => format.print(&client.get_database(name).await?, database, out),
+        Command::SetLimits { name, limits, reset } => {
+            let change = ChangeDatabase {
+                limits: limits.change(reset),
+            };
+            format.print(&client.change_database(name, &change).await?, database, out)
+        }
         Command::Drop { name } => format.print(&client.drop_database(name).await?, database, out),
         Command::Groups(GroupCommand::List) => {
             let all = client.list_groups().await?.groups;

@@ -53,6 +53,8 @@ impl std::fmt::Debug for Database {
 struct Reader {
     connection: Connection,
     backend: Arc<ConnectionBackend>,
+    /// Those that it was opened with.
+    limits: Limits,
 }
 
 /// How long a read may hold up the thread that serves its connection.
@@ -283,7 +285,8 @@ impl Database {
     /// that. So it is tried where the request is, for at most [`BRIEF`] and without waiting for the object
     /// store; what takes longer goes on, at the statement that it stopped at, on a thread that may wait.
     async fn read<W: Work>(&self, mut work: W, unit: u64) -> Result<Read<W>, Error> {
-        let mut reader = self.readers.lock().pop();
+        let limits = **self.entry.limits.load();
+        let mut reader = self.readers.lock().pop().filter(|reader| reader.limits == limits);
         if let Some(open) = reader.as_mut().filter(|_| self.hints.is_brief(unit)) {
             let progress = open.resume_briefly(&mut work);
             if progress != Progress::NeedsPatience {
@@ -308,11 +311,16 @@ impl Database {
                 let Reader {
                     mut connection,
                     backend,
+                    limits,
                 } = reader;
                 let is_awaited = || !reply.is_closed();
                 let run = |connection: &mut Connection| resume(connection, &mut work);
                 let progress = interruptible.run(&mut connection, is_awaited, run);
-                let reader = Reader { connection, backend };
+                let reader = Reader {
+                    connection,
+                    backend,
+                    limits,
+                };
                 // Whoever is not there to take the answer takes any.
                 (work, progress.unwrap_or(Progress::Done), reader)
             });
@@ -384,10 +392,7 @@ impl Database {
     }
 
     fn statement_time(&self) -> Duration {
-        match self.entry.limits.load().statement_ms {
-            0 => self.options.sql.statement_time,
-            milliseconds => Duration::from_millis(milliseconds),
-        }
+        self.options.sql_limits(&self.entry.limits.load()).statement_time
     }
 
     fn touch(&self) {
@@ -435,8 +440,13 @@ impl Reader {
 
     fn open(queue: &Arc<Queue>, options: &Options, tables: Option<&Arc<[Table]>>) -> Result<Reader, Error> {
         let backend = ConnectionBackend::new(Arc::clone(queue));
-        let connection = connect(&backend, options, &queue.database.limits.load(), tables)?;
-        Ok(Reader { connection, backend })
+        let limits = **queue.database.limits.load();
+        let connection = connect(&backend, options, &limits, tables)?;
+        Ok(Reader {
+            connection,
+            backend,
+            limits,
+        })
     }
 }
 

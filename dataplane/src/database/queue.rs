@@ -23,7 +23,7 @@ use super::idempotency;
 use super::request::{Erased, Started};
 use super::{Error, IdempotencyKey, Options, Position, Progress, Recorded};
 use crate::clock::now_ms;
-use crate::entry::{Commit, CommitBody, Kind, PageChange, PageContent, Pages as Part, Proposal};
+use crate::entry::{Commit, CommitBody, Kind, Limits, PageChange, PageContent, Pages as Part, Proposal};
 use crate::group::{self, Group, NotProposed, Outcome, parts_hash};
 use crate::overlay::{CHAIN_MAX, Patience};
 use crate::page::{Delta, Image, PageNo, checksum};
@@ -119,6 +119,8 @@ struct Writer {
     connection: Connection,
     backend: Arc<ConnectionBackend>,
     generation: u64,
+    /// Those that it was opened with.
+    limits: Limits,
 }
 
 impl Writer {
@@ -532,6 +534,10 @@ impl Queue {
         slot: &'a mut Option<Writer>,
         generation: u64,
     ) -> Result<&'a mut Writer, Error> {
+        let limits = **self.database.limits.load();
+        if slot.as_ref().is_some_and(|writer| writer.limits != limits) {
+            *slot = None;
+        }
         if let Some(writer) = slot.as_mut().filter(|writer| writer.generation != generation) {
             match writer.connection.forget_cached_pages() {
                 Ok(()) => writer.generation = generation,
@@ -541,15 +547,14 @@ impl Queue {
         if slot.is_none() {
             let backend = ConnectionBackend::new(Arc::clone(self));
             backend.set_turn(true);
-            let options = self
-                .options
-                .connection(Role::Writer, &self.database.limits.load());
+            let options = self.options.connection(Role::Writer, &limits);
             let connection =
                 Connection::open(Arc::clone(&backend) as _, options).map_err(|error| Error::sql(&error))?;
             *slot = Some(Writer {
                 connection,
                 backend,
                 generation,
+                limits,
             });
         }
         slot.as_mut()

@@ -82,6 +82,20 @@ impl Options {
 
     /// Options of a connection to a database with `limits`.
     pub(super) fn connection(&self, role: sql::Role, limits: &Limits) -> sql::Options {
+        let sql = self.sql_limits(limits);
+        let quota = Quota::new(sql.temp_bytes, Some(Arc::clone(&self.temp_quota)));
+        sql::Options {
+            role,
+            limits: sql,
+            temp: TempSpace {
+                directory: self.temp_dir.clone(),
+                quota,
+            },
+        }
+    }
+
+    /// What a connection to a database with `limits` may use.
+    pub(super) fn sql_limits(&self, limits: &Limits) -> sql::Limits {
         let mut sql = self.sql.clone();
         if limits.transaction_bytes > 0 {
             sql.transaction_bytes = limits.transaction_bytes;
@@ -92,14 +106,6 @@ impl Options {
         if limits.result_bytes > 0 {
             sql.result_bytes = limits.result_bytes;
         }
-        let quota = Quota::new(sql.temp_bytes, Some(Arc::clone(&self.temp_quota)));
-        sql::Options {
-            role,
-            limits: sql,
-            temp: TempSpace {
-                directory: self.temp_dir.clone(),
-                quota,
-            },
-        }
+        sql
     }
 }

@@ -145,6 +145,8 @@ impl Stream {
             let session = session.map_or_else(|| Session::open(&database), Ok);
             let result = session.and_then(|mut session| {
                 session.prepare(database.queue.generation())?;
+                let limits = database.options.sql_limits(&database.entry.limits.load());
+                session.connection.set_limits(&limits);
                 let is_awaited = || !reply.is_closed();
                 let run = |connection: &mut Connection| work.resume(connection);
                 let progress = interruptible.run(&mut session.connection, is_awaited, run);

@@ -200,6 +200,31 @@ impl Node {
         }
     }
 
+    /// Changes a database's limits. Whoever uses it is held to them from its next statement on; a stream to
+    /// the bytes of a transaction once it is opened anew.
+    pub async fn change_limits(
+        &self,
+        name: &str,
+        change: impl FnOnce(&Limits) -> Limits,
+    ) -> Result<DatabaseInfo, LifecycleError> {
+        // One after the other: each entry holds all limits.
+        let _one = self.changing_limits.lock().await;
+        let database = self
+            .group
+            .catalog
+            .find(name)
+            .ok_or_else(|| LifecycleError::NotFound(name.to_owned()))?;
+        let limits = change(&database.limits.load());
+        if limits != **database.limits.load() {
+            let set = entry::SetLimits {
+                database: Bytes::copy_from_slice(database.id.as_bytes()),
+                limits: Some(limits),
+            };
+            self.group.write(Kind::SetLimits(set)).await?;
+        }
+        Ok(info(&database))
+    }
+
     /// Drops a database: it is not served any more, and its objects go when retention is over.
     pub async fn drop_database(&self, name: &str) -> Result<DatabaseInfo, LifecycleError> {
         let database = self

@@ -41,6 +41,8 @@ pub struct Node {
     pub options: Options,
     tasks: TaskTracker,
     stop: CancellationToken,
+    /// Held while a database's limits are read and changed.
+    changing_limits: tokio::sync::Mutex<()>,
 }
 
 impl std::fmt::Debug for Node {
@@ -117,6 +119,7 @@ impl Node {
         let node = Arc::new(Node {
             group,
             databases,
+            changing_limits: tokio::sync::Mutex::default(),
             chains,
             store,
             disk,

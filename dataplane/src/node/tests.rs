@@ -31,7 +31,8 @@ impl Work for Script {
     }
 
     fn resume(&mut self, connection: &mut Connection) -> Progress {
-        let mut budget = Budget::lasting(Duration::from_secs(10), 1 << 20);
+        let result_bytes = connection.options().limits.result_bytes;
+        let mut budget = Budget::lasting(Duration::from_secs(10), result_bytes.min(1 << 20));
         while let Some(sql) = self.statements.get(self.results.len()) {
             let result = connection.execute(sql, &Args::default(), true, &mut budget);
             if result.is_err() && connection.take_wants_turn() {

@@ -9,8 +9,8 @@ use crate::store::{Area, Operation};
 use async_trait::async_trait;
 use openraft::ServerState;
 use orion_api::admin::{
-    BlobMetrics, CreateDatabase, Database, DatabaseList, DatabaseState, Group, GroupList, Limits,
-    ListDatabases, Member, Metrics, Node as NodeObject, NodeList, RaftMetrics, RaftState, Role,
+    BlobMetrics, ChangeDatabase, CreateDatabase, Database, DatabaseList, DatabaseState, Group, GroupList,
+    Limits, ListDatabases, Member, Metrics, Node as NodeObject, NodeList, RaftMetrics, RaftState, Role,
     StorageMetrics,
 };
 use orion_api::{Code, DatabaseName, GroupName, LogIndex, NodeId};
@@ -164,6 +164,12 @@ impl Admin for NodeAdmin {
             .find(&name)
             .ok_or_else(|| error(LifecycleError::NotFound(name.to_string())))?;
         Ok(self.database(info))
+    }
+
+    async fn change_database(&self, name: DatabaseName, change: ChangeDatabase) -> Result<Database, Error> {
+        let change = |before: &entry::Limits| wished(&change.limits.of(&limits_of(before)));
+        let info = self.node.change_limits(name.as_str(), change).await;
+        Ok(self.database(info.map_err(error)?))
     }
 
     async fn drop_database(&self, name: DatabaseName) -> Result<Database, Error> {

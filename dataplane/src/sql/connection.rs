@@ -287,6 +287,13 @@ impl Connection {
         self.link.heap_used().max(vfs::memory_used(&self.inner))
     }
 
+    /// Time and result bytes of the statements from now on. The other limits stay as they were when it was
+    /// opened.
+    pub fn set_limits(&mut self, limits: &Limits) {
+        self.options.limits.statement_time = limits.statement_time;
+        self.options.limits.result_bytes = limits.result_bytes;
+    }
+
     /// How it was opened.
     pub fn options(&self) -> &Options {
         &self.options

@@ -98,6 +98,59 @@ pub struct Limits {
     pub streams: Option<u64>,
 }
 
+/// A wish to change limits. Absent: as it was. `null`: the node's default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LimitsChange {
+    /// Pages times page size.
+    #[serde(default, deserialize_with = "wished", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>)]
+    pub size_bytes: Option<Option<u64>>,
+    /// Changed pages of one transaction.
+    #[serde(default, deserialize_with = "wished", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>)]
+    pub transaction_bytes: Option<Option<u64>>,
+    /// Time of one request's statements.
+    #[serde(default, deserialize_with = "wished", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>)]
+    pub statement_time_ms: Option<Option<u64>>,
+    /// Result of one request.
+    #[serde(default, deserialize_with = "wished", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>)]
+    pub result_bytes: Option<Option<u64>>,
+    /// Open streams.
+    #[serde(default, deserialize_with = "wished", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>)]
+    pub streams: Option<Option<u64>>,
+}
+
+/// A field that is there, be it `null`.
+fn wished<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Option<u64>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+impl LimitsChange {
+    /// The limits after the change of `before`.
+    pub fn of(&self, before: &Limits) -> Limits {
+        Limits {
+            size_bytes: self.size_bytes.unwrap_or(before.size_bytes),
+            transaction_bytes: self.transaction_bytes.unwrap_or(before.transaction_bytes),
+            statement_time_ms: self.statement_time_ms.unwrap_or(before.statement_time_ms),
+            result_bytes: self.result_bytes.unwrap_or(before.result_bytes),
+            streams: self.streams.unwrap_or(before.streams),
+        }
+    }
+}
+
+/// Body of `PATCH /databases/{name}`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeDatabase {
+    /// In force at once, on connections that are open too.
+    #[serde(default)]
+    pub limits: LimitsChange,
+}
+
 /// Body of `POST /databases`. Creating what exists with the same wishes answers with it as it is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -167,6 +220,28 @@ mod tests {
         assert!(parse(r#"{"name":"A b"}"#).is_err());
         assert!(parse(r#"{"name":"a","limts":{}}"#).is_err());
         assert!(parse(r#"{"name":"a","limits":{"size":1}}"#).is_err());
+    }
+
+    #[test]
+    fn a_change_of_limits_tells_absent_from_null() {
+        let parse = |text| serde_json::from_str::<ChangeDatabase>(text);
+        let text = r#"{"limits":{"size_bytes":null,"streams":7}}"#;
+        let change = parse(text).expect("valid");
+        assert_eq!(serde_json::to_string(&change).expect("serializable"), text);
+        let before = Limits {
+            size_bytes: Some(1),
+            result_bytes: Some(2),
+            ..Limits::default()
+        };
+        let after = Limits {
+            size_bytes: None,
+            streams: Some(7),
+            ..before
+        };
+        assert_eq!(change.limits.of(&before), after);
+        assert_eq!(parse("{}").expect("valid").limits.of(&before), before);
+        assert!(parse(r#"{"limits":{"size":1}}"#).is_err());
+        assert!(parse(r#"{"name":"b"}"#).is_err());
     }
 
     #[test]

@@ -7,7 +7,8 @@ mod metrics;
 mod topology;
 
 pub use database::{
-    CreateDatabase, Database, DatabaseList, DatabaseState, IDEMPOTENCY_KEY_BYTES_MAX, Limits, ListDatabases,
+    ChangeDatabase, CreateDatabase, Database, DatabaseList, DatabaseState, IDEMPOTENCY_KEY_BYTES_MAX, Limits,
+    LimitsChange, ListDatabases,
 };
 pub use metrics::{BlobMetrics, IdempotencyMetrics, Metrics, PlacementMetrics, RaftMetrics, StorageMetrics};
 pub use topology::{Group, GroupList, Member, Node, NodeList, RaftState, Role};

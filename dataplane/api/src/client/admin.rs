@@ -5,7 +5,8 @@ use url::form_urlencoded::Serializer;
 
 use super::{Client, Error};
 use crate::admin::{
-    CreateDatabase, Database, DatabaseList, Group, GroupList, ListDatabases, Metrics, NodeList, ROOT,
+    ChangeDatabase, CreateDatabase, Database, DatabaseList, Group, GroupList, ListDatabases, Metrics,
+    NodeList, ROOT,
 };
 use crate::{DatabaseName, GroupName};
 
@@ -56,6 +57,17 @@ impl Client {
     /// One database.
     pub async fn get_database(&self, name: &DatabaseName) -> Result<Database, Error> {
         self.get(&format!("/databases/{name}")).await
+    }
+
+    /// Changes a database's limits and answers with it.
+    pub async fn change_database(
+        &self,
+        name: &DatabaseName,
+        change: &ChangeDatabase,
+    ) -> Result<Database, Error> {
+        let url = self.admin_url(&format!("/databases/{name}"));
+        self.json(Method::PATCH, url, HeaderMap::new(), Some(change))
+            .await
     }
 
     /// Drops a database and answers with its tombstone.

@@ -1,6 +1,7 @@
 //! Limits: typed errors, and nothing half done.
 
 use super::{Setup, on, run};
+use crate::entry::Limits;
 use crate::sql::Kind;
 use orion_api::Code;
 use std::sync::Arc;
@@ -104,5 +105,69 @@ async fn a_full_queue_refuses_more_and_those_in_it_are_served() {
         client.await.expect("no panic").expect("it runs");
     }
     assert_eq!(setup.number(COUNT).await, 4);
+    setup.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changed_limits_hold_at_once_for_connections_that_are_open() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let setup = Setup::start(dir.path(), |_| {}).await;
+    let (first, stream) = (setup.stream(), setup.stream());
+    setup.run(&[&many(100, 1_000)]).await[0]
+        .as_ref()
+        .expect("inserted");
+    let large = "SELECT sum(length(v)), group_concat(hex(v)) FROM t";
+    for result in [
+        &setup.run(&[large]).await[0],
+        &on(&stream, &[large]).await.expect("it runs")[0],
+    ] {
+        assert!(result.is_ok(), "{result:?}");
+    }
+    let limits = Limits {
+        result_bytes: 10_000,
+        transaction_bytes: 100_000,
+        streams: 2,
+        ..Limits::default()
+    };
+    let info = setup
+        .node
+        .change_limits("app", |_| limits)
+        .await
+        .expect("changed");
+    assert_eq!(info.limits, limits);
+    for result in [
+        &setup.run(&[large]).await[0],
+        &on(&stream, &[large]).await.expect("it runs")[0],
+    ] {
+        let error = result.as_ref().expect_err("too large now");
+        assert_eq!(error.kind(), Kind::TooLarge, "{error}");
+    }
+    let error = setup
+        .run(&[&many(200, 1_000)])
+        .await
+        .remove(0)
+        .expect_err("too large now");
+    assert_eq!(error.kind(), Kind::TooLarge, "{error}");
+    let error = setup
+        .database
+        .open_stream()
+        .map(drop)
+        .expect_err("one too many now");
+    assert_eq!(error.code, Code::Quota);
+    drop((first, stream));
+    let setup = setup.restart(dir.path()).await;
+    let info = setup.node.get("app").expect("there");
+    assert_eq!(info.limits, limits, "after a restart");
+    let wider = |before: &Limits| Limits {
+        result_bytes: 0,
+        ..*before
+    };
+    setup.node.change_limits("app", wider).await.expect("changed");
+    setup.run(&[large]).await[0].as_ref().expect("large enough again");
+    let missing = setup.node.change_limits("nothing", |limits| *limits).await;
+    assert_eq!(
+        missing.map(drop).expect_err("not there").code(),
+        Code::DatabaseNotFound
+    );
     setup.node.stop().await;
 }

@@ -16,8 +16,8 @@ use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::routing::get;
 use http::{StatusCode, Uri};
 use orion_api::admin::{
-    CreateDatabase, Database, DatabaseList, Group, GroupList, IDEMPOTENCY_KEY_BYTES_MAX, ListDatabases,
-    Metrics, NodeList, ROOT,
+    ChangeDatabase, CreateDatabase, Database, DatabaseList, Group, GroupList, IDEMPOTENCY_KEY_BYTES_MAX,
+    ListDatabases, Metrics, NodeList, ROOT,
 };
 use orion_api::error::ErrorBody;
 use orion_api::{Code, DatabaseName, GroupName};
@@ -40,6 +40,8 @@ pub trait Admin: Send + Sync + 'static {
     async fn create_database(&self, wish: CreateDatabase) -> Result<Created, Error>;
     /// The database of this name that is not dropped, else the one dropped last.
     async fn get_database(&self, name: DatabaseName) -> Result<Database, Error>;
+    /// Changes its limits, as far as said; answers with it.
+    async fn change_database(&self, name: DatabaseName, change: ChangeDatabase) -> Result<Database, Error>;
     /// Drops it; answers with the tombstone, also if it was dropped before.
     async fn drop_database(&self, name: DatabaseName) -> Result<Database, Error>;
     /// Groups with a member here.
@@ -67,7 +69,10 @@ type Server = State<Arc<dyn Admin>>;
 pub fn router(admin: Arc<dyn Admin>) -> Router {
     let routes = Router::new()
         .route("/databases", get(list_databases).post(create_database))
-        .route("/databases/{name}", get(get_database).delete(drop_database))
+        .route(
+            "/databases/{name}",
+            get(get_database).patch(change_database).delete(drop_database),
+        )
         .route("/groups", get(list_groups))
         .route("/groups/{name}", get(get_group))
         .route("/nodes", get(list_nodes))
@@ -119,6 +124,21 @@ async fn create_database(
 ))]
 async fn get_database(State(admin): Server, Path(name): Path<String>) -> Result<Json<Database>, Error> {
     Ok(Json(admin.get_database(parse_name(&name)?).await?))
+}
+
+/// Change a database's limits: those that are named, `null` for the node's default. In force at once.
+#[utoipa::path(patch, path = "/_orion/v1/databases/{name}", tag = "databases", params(("name" = String, Path)), request_body = ChangeDatabase, responses(
+    (status = 200, body = Database, description = "the database as it is now"),
+    (status = 400, body = ErrorBody, description = "the change is wrong"),
+    (status = 404, body = ErrorBody, description = "no such database")
+))]
+async fn change_database(
+    State(admin): Server,
+    Path(name): Path<String>,
+    bytes: Result<Bytes, axum::extract::rejection::BytesRejection>,
+) -> Result<Json<Database>, Error> {
+    let change: ChangeDatabase = body(bytes)?;
+    Ok(Json(admin.change_database(parse_name(&name)?, change).await?))
 }
 
 /// Drop a database. Its data is kept until the retention is over; its name is free at once.

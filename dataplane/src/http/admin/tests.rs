@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use orion_api::admin::{DatabaseState, Limits};
+use orion_api::admin::{DatabaseState, Limits, LimitsChange};
 use orion_api::client::Client;
 use orion_api::{DatabaseId, Epoch, Version};
 use parking_lot::Mutex;
@@ -56,6 +56,13 @@ impl Admin for Map {
         self.0.lock().get(&name).cloned().ok_or_else(missing)
     }
 
+    async fn change_database(&self, name: DatabaseName, change: ChangeDatabase) -> Result<Database, Error> {
+        let mut database = self.get_database(name.clone()).await?;
+        database.limits = change.limits.of(&database.limits);
+        self.0.lock().insert(name, database.clone());
+        Ok(database)
+    }
+
     async fn drop_database(&self, name: DatabaseName) -> Result<Database, Error> {
         let mut database = self.get_database(name.clone()).await?;
         database.state = DatabaseState::Dropped;
@@ -104,6 +111,17 @@ async fn the_typed_client_does_what_the_routes_offer() {
     assert_eq!(first, again);
     client.create_database(&wish("b")).await.expect("created");
     assert_eq!(client.get_database(&first.name).await.expect("there"), first);
+    let change = ChangeDatabase {
+        limits: LimitsChange {
+            streams: Some(Some(3)),
+            ..LimitsChange::default()
+        },
+    };
+    let changed = client
+        .change_database(&first.name, &change)
+        .await
+        .expect("changed");
+    assert_eq!(changed.limits.streams, Some(3));
     let tombstone = client.drop_database(&first.name).await.expect("dropped");
     assert_eq!(tombstone.state, DatabaseState::Dropped);
     assert_eq!(client.all_databases(false).await.expect("listed").len(), 1);

@@ -73,7 +73,7 @@ async fn a_full_disk_refuses_proposals_and_heals_by_itself() {
     assert!(!disk.is_poisoned());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_in_flight_beyond_the_reserve_waits_for_room_and_is_not_lost() {
     for (point, count) in [("log::spare", 400), ("log::write_full", 3)] {
         let dir = tempfile::tempdir().expect("a folder");
@@ -115,7 +115,7 @@ async fn what_is_in_flight_beyond_the_reserve_waits_for_room_and_is_not_lost() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_does_not_keep_the_log_from_being_closed() {
     let dir = tempfile::tempdir().expect("a folder");
     let disk = open(dir.path());
