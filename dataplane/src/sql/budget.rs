@@ -83,6 +83,11 @@ impl Watch {
         *self.brief_until.lock() = until;
     }
 
+    /// Only what is brief may run now.
+    pub(super) fn is_brief(&self) -> bool {
+        self.brief_until.lock().is_some()
+    }
+
     /// Nothing more may begin where only what is brief may run.
     pub(super) fn is_brief_over(&self) -> bool {
         self.brief_until

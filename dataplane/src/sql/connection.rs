@@ -213,10 +213,24 @@ impl Connection {
         self.link.take_wants_turn()
     }
 
-    /// Until it is called with `None`: a statement that is not over by then, or that needs a page from the object
-    /// store, is ended, and [`Connection::take_wants_patience`] says so. Ending a write ends its transaction.
+    /// Until it is called with `None`: a statement that is not over by then, that needs a page from the object
+    /// store, a value of more than `BRIEF_VALUE_BYTES` or a function that may take long in one call, is ended,
+    /// and [`Connection::take_wants_patience`] says so. Ending a write ends its transaction.
+    ///
+    /// INVARIANT: nothing that a statement can do holds up a thread that serves others for long. SQLite looks at
+    /// its clock between operations only; a function's call is one, also in a CHECK or an index where nobody sees
+    /// it coming. Tested by `what_may_take_long_in_one_call_is_not_brief`.
     pub fn set_brief(&mut self, until: Option<Instant>) {
         self.watch.set_brief(until);
+        let bytes = match until {
+            Some(_) => BRIEF_VALUE_BYTES.min(self.options.limits.value_bytes),
+            None => self.options.limits.value_bytes,
+        };
+        // It fails for a number that SQLite does not know as a limit.
+        let _ = self.inner.set_limit(
+            Limit::SQLITE_LIMIT_LENGTH,
+            i32::try_from(bytes).unwrap_or(i32::MAX),
+        );
     }
 
     /// The last call failed because it was not brief; reading it clears it.
@@ -339,6 +353,9 @@ impl Connection {
         }
     }
 }
+
+/// Bytes of a value where only what is brief may run: the square of it takes SQLite less than a second.
+const BRIEF_VALUE_BYTES: u32 = 16 << 10;
 
 fn poisoned() -> Error {
     Error::new(

@@ -49,6 +49,8 @@ pub(super) struct Facts {
     pub(super) touches_connection: bool,
     /// It asks for the counters, which begin anew with each user of a shared connection.
     pub(super) asks_counters: bool,
+    /// It calls a function that may take long in one call, in which nothing can end it.
+    pub(super) may_hold: bool,
     pub(super) inserts: bool,
     /// A PRAGMA. Many act when they are prepared, not when they run, so that one must never come out of a cache.
     pub(super) is_pragma: bool,
@@ -245,6 +247,7 @@ fn note(facts: &mut Facts, context: &AuthContext<'_>) {
     match context.action {
         AuthAction::Insert { .. } => facts.inserts = true,
         AuthAction::Pragma { .. } => facts.is_pragma = true,
+        AuthAction::Function { function_name } => facts.may_hold |= !is_prompt(function_name),
         AuthAction::Transaction { operation } => {
             facts.transaction = Some(match operation {
                 TransactionOperation::Begin => TransactionStep::Begin,
@@ -264,6 +267,82 @@ fn note(facts: &mut Facts, context: &AuthContext<'_>) {
     }
     facts.touches_connection |= touches_connection(&context.action);
     facts.asks_counters |= asks_counters(&context.action);
+}
+
+/// Functions whose time grows no faster than their arguments. Of all others SQLite may take the square: `instr`
+/// and `trim` of two large values run for days, and look at no interrupt meanwhile.
+fn is_prompt(function: &str) -> bool {
+    const PROMPT: &[&str] = &[
+        "->",
+        "->>",
+        "abs",
+        "avg",
+        "ceil",
+        "changes",
+        "char",
+        "coalesce",
+        "concat",
+        "count",
+        "cume_dist",
+        "current_date",
+        "current_time",
+        "current_timestamp",
+        "date",
+        "datetime",
+        "dense_rank",
+        "exp",
+        "first_value",
+        "floor",
+        "format",
+        "hex",
+        "if",
+        "ifnull",
+        "iif",
+        "json_array",
+        "json_extract",
+        "json_object",
+        "julianday",
+        "lag",
+        "last_insert_rowid",
+        "last_value",
+        "lead",
+        "length",
+        "likelihood",
+        "likely",
+        "lower",
+        "max",
+        "min",
+        "mod",
+        "nth_value",
+        "ntile",
+        "nullif",
+        "octet_length",
+        "pow",
+        "power",
+        "printf",
+        "quote",
+        "random",
+        "randomblob",
+        "rank",
+        "round",
+        "row_number",
+        "sign",
+        "sqrt",
+        "strftime",
+        "substr",
+        "substring",
+        "sum",
+        "time",
+        "total",
+        "total_changes",
+        "typeof",
+        "unicode",
+        "unixepoch",
+        "unlikely",
+        "upper",
+        "zeroblob",
+    ];
+    PROMPT.iter().any(|known| function.eq_ignore_ascii_case(known))
 }
 
 fn asks_counters(action: &AuthAction<'_>) -> bool {

@@ -183,7 +183,7 @@ impl Connection {
         if self.watch.is_cancelled() {
             return Err(Error::interrupted());
         }
-        if self.watch.is_brief_over() {
+        if self.watch.is_brief_over() || (facts.may_hold && self.watch.is_brief()) {
             self.link.set_wants_patience();
             return Err(Error::interrupted());
         }
@@ -256,7 +256,9 @@ impl Connection {
 
     pub(super) fn failed(&self, error: rusqlite::Error) -> Error {
         let ended = self.watch.disarm();
-        if ended == Some(Ended::NotBrief) {
+        // Where only what is brief may run, values have a limit of their own.
+        let is_too_big = error.sqlite_error_code() == Some(rusqlite::ErrorCode::TooBig);
+        if ended == Some(Ended::NotBrief) || (is_too_big && self.watch.is_brief()) {
             self.link.set_wants_patience();
         }
         Error::from_sqlite(

@@ -241,3 +241,36 @@ fn the_heap_of_a_connection_is_limited() {
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && text.contains("1 passed"), "{text}");
 }
+
+#[test]
+fn what_may_take_long_in_one_call_is_not_brief() {
+    let (_, mut connection) = writer();
+    script(
+        &mut connection,
+        "CREATE TABLE t (v CHECK (instr(v, v || 'x') = 0)); CREATE TABLE n (v)",
+    );
+    let far = || Some(Instant::now() + Duration::from_secs(60));
+    for sql in [
+        "SELECT instr(zeroblob(40), x'01')",
+        "SELECT trim('aaa', 'ab')",
+        "SELECT 'aaa' LIKE '%a%b'",
+        "SELECT length(zeroblob(20000))",
+        "INSERT INTO t VALUES (zeroblob(20000))",
+        "INSERT INTO n VALUES (zeroblob(20000))",
+    ] {
+        connection.set_brief(far());
+        error(&mut connection, sql);
+        assert!(connection.take_wants_patience(), "{sql}");
+        connection.set_brief(None);
+        connection.rollback();
+        run(&mut connection, sql).expect("with patience it runs");
+    }
+    connection.set_brief(far());
+    for sql in [
+        "SELECT length(v) FROM n WHERE length(v) < 100",
+        "SELECT json_extract('{\"a\":1}', '$.a')",
+        "INSERT INTO n VALUES (zeroblob(2000))",
+    ] {
+        run(&mut connection, sql).expect("it is brief");
+    }
+}
