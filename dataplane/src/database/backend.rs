@@ -3,6 +3,7 @@
 
 use super::queue::Queue;
 use crate::overlay::{Patience, SnapshotView};
+use crate::sql::Observer;
 use crate::vfs::{Backend, Batch, ReadError, Refusal, View};
 use orion_api::Version;
 use parking_lot::Mutex;
@@ -63,6 +64,11 @@ impl ConnectionBackend {
         } else {
             Patience::ForBase
         }
+    }
+
+    /// Who counts what runs on the connection.
+    pub(super) fn observer(&self) -> Observer {
+        self.queue.observer()
     }
 
     fn holds_turn(&self) -> bool {

@@ -1,9 +1,11 @@
 //! What the databases of the node count, for metrics. Labels are bounded: never a database's name.
 
+use crate::sql::Statistics;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 /// Label of errors.
@@ -26,6 +28,12 @@ pub struct Counters {
     pub commit_seconds: Histogram,
     /// Requests merged into an entry.
     pub entry_requests: Histogram,
+    /// What statements cost, and errors of statements by code.
+    pub statements: Arc<Statistics>,
+    /// Requests that replayed a reply under their idempotency key.
+    pub keys_reused: AtomicU64,
+    /// Requests whose idempotency key was used for another request.
+    pub keys_conflicts: AtomicU64,
     /// Requests that ended with an error of the database layer.
     pub errors: Family<CodeLabel, Counter>,
 }
@@ -39,6 +47,9 @@ impl Default for Counters {
             // 50 µs to 26 s.
             commit_seconds: Histogram::new(exponential_buckets(0.000_05, 2.0, 20)),
             entry_requests: Histogram::new(exponential_buckets(1.0, 2.0, 10)),
+            statements: Arc::default(),
+            keys_reused: AtomicU64::new(0),
+            keys_conflicts: AtomicU64::new(0),
             errors: Family::default(),
         }
     }

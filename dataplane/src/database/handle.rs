@@ -460,7 +460,8 @@ pub(super) fn connect(
 ) -> Result<Connection, Error> {
     // A stream's role without a turn: a write is refused, and the refusal says that a turn would help.
     let role = tables.map_or(Role::Stream, |_| Role::Reader);
-    let sql = options.connection(role, limits);
+    let mut sql = options.connection(role, limits);
+    sql.observer = Some(backend.observer());
     let mut connection =
         Connection::open(Arc::clone(backend) as _, sql).map_err(|error| Error::sql(&error))?;
     if let Some(tables) = tables {

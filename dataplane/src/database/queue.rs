@@ -28,7 +28,7 @@ use crate::group::{self, Group, NotProposed, Outcome, parts_hash};
 use crate::overlay::{CHAIN_MAX, Patience};
 use crate::page::{Delta, Image, PageNo, checksum};
 use crate::raft::{Applied, Refused};
-use crate::sql::{Connection, Role};
+use crate::sql::{Connection, Observer, Role};
 use crate::vfs::{Batch, Refusal};
 use bytes::Bytes;
 use orion_api::{Code, Version};
@@ -345,6 +345,11 @@ impl Queue {
         }
     }
 
+    /// Who counts what runs on the database's connections.
+    pub(super) fn observer(&self) -> Observer {
+        Observer::new(Arc::clone(&self.counters.statements), self.database.id)
+    }
+
     /// Discards so far.
     pub(super) fn generation(&self) -> u64 {
         self.state.lock().head.generation
@@ -547,7 +552,8 @@ impl Queue {
         if slot.is_none() {
             let backend = ConnectionBackend::new(Arc::clone(self));
             backend.set_turn(true);
-            let options = self.options.connection(Role::Writer, &limits);
+            let mut options = self.options.connection(Role::Writer, &limits);
+            options.observer = Some(self.observer());
             let connection =
                 Connection::open(Arc::clone(&backend) as _, options).map_err(|error| Error::sql(&error))?;
             *slot = Some(Writer {
@@ -580,6 +586,7 @@ impl Queue {
                     }
                 }
                 Ok(Some(recorded)) => {
+                    self.counters.keys_reused.fetch_add(1, Ordering::Relaxed);
                     request.keep();
                     self.answer_when_visible(
                         Holder::Request,
@@ -588,6 +595,9 @@ impl Queue {
                     return Ran::Done;
                 }
                 Err(error) => {
+                    let is_conflict = error.code == Code::IdempotencyConflict;
+                    let conflicts = &self.counters.keys_conflicts;
+                    conflicts.fetch_add(is_conflict.into(), Ordering::Relaxed);
                     request.reply(Err(error), None);
                     return Ran::Done;
                 }

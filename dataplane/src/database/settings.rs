@@ -91,6 +91,7 @@ impl Options {
                 directory: self.temp_dir.clone(),
                 quota,
             },
+            observer: None,
         }
     }
 

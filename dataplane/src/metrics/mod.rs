@@ -14,6 +14,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -149,6 +150,7 @@ impl Numbers {
             "Units undone because their client left or they took too long",
             counters.given_up.load(Relaxed),
         )?;
+        errors(encoder, &counters.statements.errors())?;
         gauge(
             encoder,
             "orion_databases_open",
@@ -241,6 +243,17 @@ impl Numbers {
         }
         Ok(())
     }
+}
+
+/// The codes are SQLite's primary ones and a few of ours: some forty at most.
+fn errors(encoder: &mut DescriptorEncoder<'_>, by_code: &BTreeMap<&'static str, u64>) -> fmt::Result {
+    let (name, help) = ("orion_statement_errors", "Statements that failed, by code");
+    let kind = ConstCounter::new(0u64).metric_type();
+    let mut family = encoder.encode_descriptor(name, help, None, kind)?;
+    for (code, many) in by_code {
+        ConstCounter::new(*many).encode(family.encode_family(&[("code", *code)])?)?;
+    }
+    Ok(())
 }
 
 fn counter(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {

@@ -127,7 +127,8 @@ impl Connection {
         want_rows: bool,
         budget: &mut Budget,
     ) -> Result<StatementResult, Error> {
-        self.enter(|connection| {
+        let began = Instant::now();
+        let result = self.enter(|connection| {
             let read_only = is_begin_read_only(sql);
             connection.arm(budget);
             let mut prepared = connection.prepare(sql, For::Running)?;
@@ -143,12 +144,26 @@ impl Connection {
                 connection.link.set_read_only(true);
             }
             Ok(result)
-        })
+        });
+        let rows = |result: &StatementResult| result.rows.len() as u64;
+        self.ended(sql, began, result.as_ref().map(rows));
+        result
+    }
+
+    /// Counts what ended. What will go on elsewhere has not.
+    fn ended(&self, sql: &str, began: Instant, outcome: Result<u64, &Error>) {
+        let goes_on = |error: &Error| error.kind() == Kind::NeedsTurn || self.link.wants_patience();
+        if let Some(observer) = &self.options.observer
+            && !outcome.is_err_and(goes_on)
+        {
+            observer.ended(sql, began.elapsed(), outcome);
+        }
     }
 
     /// Runs all statements of a script, dropping their rows.
     pub fn sequence(&mut self, sql: &str, budget: &mut Budget) -> Result<(), Error> {
-        self.enter(|connection| {
+        let began = Instant::now();
+        let result = self.enter(|connection| {
             let mut batch = Batch::new(&connection.inner, sql);
             loop {
                 connection.arm(budget);
@@ -165,7 +180,9 @@ impl Connection {
                 }
                 connection.run_prepared(&mut statement, facts, RowsWanted::No, budget)?;
             }
-        })
+        });
+        self.ended(sql, began, result.as_ref().map(|()| 0));
+        result
     }
 
     /// What the statement is and asks for, without running it.

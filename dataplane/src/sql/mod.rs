@@ -20,6 +20,7 @@ mod policy;
 mod pragmas;
 mod result;
 mod statement;
+mod statistics;
 #[cfg(test)]
 mod tests;
 
@@ -32,3 +33,4 @@ pub use options::{Limits, Options, Role};
 pub use orion_api::Value;
 pub use policy::{Classification, TransactionStep};
 pub use result::{Column, Description, Parameter, StatementResult};
+pub use statistics::{Cost, Observer, SHAPES_MAX, Shape, Statistics};

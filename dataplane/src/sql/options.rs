@@ -1,5 +1,6 @@
 //! How a connection is opened: its role and its limits. All defaults of the SQL layer stand here.
 
+use super::Observer;
 use crate::vfs::{Quota, TempSpace};
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +30,8 @@ pub struct Options {
     pub limits: Limits,
     /// Where its temporary files go. The quota's parents are those of the database and the node.
     pub temp: TempSpace,
+    /// Who counts what runs on it.
+    pub observer: Option<Observer>,
 }
 
 impl Options {
@@ -39,7 +42,12 @@ impl Options {
             directory: std::env::temp_dir(),
             quota: Quota::new(limits.temp_bytes, None),
         };
-        Options { role, limits, temp }
+        Options {
+            role,
+            limits,
+            temp,
+            observer: None,
+        }
     }
 }
 

@@ -160,6 +160,11 @@ impl Link {
         self.wants_patience.store(true, Ordering::Relaxed);
     }
 
+    /// The last statement was ended because it must not take long here.
+    pub fn wants_patience(&self) -> bool {
+        self.wants_patience.load(Ordering::Relaxed)
+    }
+
     /// True if the last statement was ended because it must not take long here; reading it clears it.
     pub fn take_wants_patience(&self) -> bool {
         self.wants_patience.swap(false, Ordering::Relaxed)

@@ -8,7 +8,10 @@
 
 mod databases;
 mod raft;
+mod statements;
 mod storage;
+#[cfg(test)]
+mod tests;
 
 use crate::clock::now_ms;
 use crate::node::Node;
@@ -29,6 +32,8 @@ pub fn install(node: &Arc<Node>, url: &str) {
             databases::PLACEMENT,
             databases::placement,
         ),
+        table(node, "query_stats", statements::QUERIES, statements::queries),
+        table(node, "idempotency_metrics", statements::KEYS, statements::keys),
         table(node, "placement_nodes", raft::NODES, move |node| {
             raft::nodes(node, &url)
         }),
