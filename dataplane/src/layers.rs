@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const KNOTS: &[(&str, &str)] = &[("raft", "group")];
 
 /// Used by all, and using nobody.
-const GROUND: &[&str] = &["clock", "failpoints"];
+const GROUND: &[&str] = &["causes", "clock", "failpoints"];
 
 #[test]
 fn modules_use_only_those_below_them() {

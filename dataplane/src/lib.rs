@@ -3,6 +3,7 @@
 pub mod auth;
 pub mod base;
 pub mod bench;
+pub(crate) mod causes;
 pub mod cli;
 pub(crate) mod clock;
 pub mod config;

@@ -1,7 +1,8 @@
 //! What can go wrong with a base, as kinds that say what the caller must do.
 
 use super::Checkpoint;
-use crate::store::{self, Corruption, chain};
+use crate::causes;
+use crate::store::{self, Corruption};
 use orion_api::{DatabaseId, Epoch};
 use slatedb::{CloseReason, ErrorKind};
 use std::time::Duration;
@@ -139,7 +140,7 @@ fn of_slatedb(error: &slatedb::Error) -> Kind {
 
 /// SlateDB keeps the object store's error behind an `Arc` somewhere among the sources.
 fn object_store_cause(error: &slatedb::Error) -> Option<&object_store::Error> {
-    chain(error).find_map(|error| {
+    causes::of(error).find_map(|error| {
         let shared = error.downcast_ref::<std::sync::Arc<object_store::Error>>();
         shared
             .map(|shared| shared.as_ref())

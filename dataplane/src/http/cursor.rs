@@ -3,9 +3,8 @@
 //! All of them are known before the first line goes out: nothing may be shown of what is not yet durable,
 //! and a unit's results are limited in bytes.
 
-use super::body;
 use super::pipeline::reply_of;
-use super::state::{Http, json, parse};
+use super::state::{Http, json};
 use super::status::HttpError;
 use crate::hrana::{Databases, Outcomes};
 use axum::extract::{Path, Request, State};
@@ -21,15 +20,13 @@ pub(super) async fn run<D: Databases>(
     path: Option<Path<String>>,
     request: Request,
 ) -> Result<Response, HttpError> {
-    let (parts, body) = request.into_parts();
-    let admitted = http.admit(&parts, path).await?;
+    let (admitted, request) = http
+        .receive::<CursorRequest>(path, request, "a cursor request")
+        .await?;
     if admitted.asked.idempotency_key.is_some() {
         let message = "header x-orion-idempotency-key: is for pipelines, not for cursors";
         return Err(HttpError::new(Code::InvalidRequest, message));
     }
-    let settings = &http.settings;
-    let body = body::read(&parts.headers, body, settings.body_bytes_max, settings.body_time).await?;
-    let request: CursorRequest = parse(&body, "a cursor request")?;
     let options = &admitted.asked.options;
     let answer = http
         .service

@@ -5,9 +5,8 @@
 //! one transaction. Values are plain JSON (integers too: this form cannot say more), blobs are
 //! `{"base64": …}`.
 
-use super::body;
 use super::pipeline::reply_of;
-use super::state::{Http, json, parse};
+use super::state::{Http, json};
 use super::status::HttpError;
 use crate::hrana::{Databases, Outcomes};
 use axum::extract::{Path, Request, State};
@@ -76,11 +75,9 @@ pub(super) async fn batch<D: Databases>(
     path: Option<Path<String>>,
     request: Request,
 ) -> Result<Response, HttpError> {
-    let (parts, body) = request.into_parts();
-    let admitted = http.admit(&parts, path).await?;
-    let settings = &http.settings;
-    let body = body::read(&parts.headers, body, settings.body_bytes_max, settings.body_time).await?;
-    let request: LegacyRequest = parse(&body, "a batch of statements")?;
+    let (admitted, request) = http
+        .receive::<LegacyRequest>(path, request, "a batch of statements")
+        .await?;
     let statements: Vec<Statement> = request
         .statements
         .into_iter()

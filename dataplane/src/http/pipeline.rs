@@ -1,6 +1,5 @@
 //! `POST /v2/pipeline` and `/v3/pipeline`.
 
-use super::body;
 use super::state::{Http, json, parse};
 use super::status::HttpError;
 use crate::hrana::{Databases, Outcomes, idempotency_key};
@@ -37,11 +36,9 @@ pub(super) async fn run<D: Databases>(
     path: Option<Path<String>>,
     request: Request,
 ) -> Result<Response, HttpError> {
-    let (parts, body) = request.into_parts();
-    let mut admitted = http.admit(&parts, path).await?;
-    let settings = &http.settings;
-    let body = body::read(&parts.headers, body, settings.body_bytes_max, settings.body_time).await?;
-    let request: PipelineRequest = parse(&body, "a pipeline")?;
+    let (mut admitted, request) = http
+        .receive::<PipelineRequest>(path, request, "a pipeline")
+        .await?;
     if let Some(key) = admitted.asked.idempotency_key.take() {
         admitted.asked.options.idempotency = Some(idempotency_key(key, &request)?);
     }

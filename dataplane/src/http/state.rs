@@ -1,5 +1,6 @@
 //! What all handlers share, and the steps that they have in common.
 
+use super::body;
 use super::headers::{self, Asked};
 use super::health::Readiness;
 use super::resolve::{self, Meant};
@@ -118,6 +119,20 @@ impl<D: Databases> Http<D> {
             name,
             asked,
         })
+    }
+
+    /// Whom a request is from and for, and its body.
+    pub(super) async fn receive<T: serde::de::DeserializeOwned>(
+        &self,
+        path: Option<Path<String>>,
+        request: Request,
+        what: &str,
+    ) -> Result<(Admitted<D::Database>, T), HttpError> {
+        let (parts, body) = request.into_parts();
+        let admitted = self.admit(&parts, path).await?;
+        let settings = &self.settings;
+        let body = body::read(&parts.headers, body, settings.body_bytes_max, settings.body_time).await?;
+        Ok((admitted, parse(&body, what)?))
     }
 
     async fn find(&self, meant: Meant) -> Result<(String, D::Database), HttpError> {

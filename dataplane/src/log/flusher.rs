@@ -11,6 +11,7 @@ use super::frame::{Builder, HEADER as SEAL_BYTES, Kind};
 use super::recovery::{Meta, Position};
 use super::segment::{HEADER, Segment};
 use super::stored::LogIdMessage;
+use crate::causes;
 use crate::raft::{LogId, Types};
 use openraft::storage::IOFlushed;
 use parking_lot::Mutex;
@@ -210,7 +211,7 @@ impl Flusher {
         let lacks_metas = self.end == HEADER as u64 && !self.metas.is_empty();
         if lacks_metas && let Err(error) = self.repeat_metas() {
             self.core.poisoned.store(true, Ordering::Relaxed);
-            tracing::error!(error = %super::chain(&error), "the log's disk failed at the start");
+            tracing::error!(error = %causes::text(&error), "the log's disk failed at the start");
         }
     }
 
@@ -288,7 +289,7 @@ impl Flusher {
             // INVARIANT: after a failed write or fdatasync nobody knows what is on the disk, and a later
             // fdatasync that answers Ok proves nothing. Nothing more is accepted.
             if !self.core.poisoned.swap(true, Ordering::Relaxed) {
-                tracing::error!(error = %super::chain(error), "the log's disk failed: this node accepts no more writes until it is started again");
+                tracing::error!(error = %causes::text(error), "the log's disk failed: this node accepts no more writes until it is started again");
             }
         }
         self.frame.clear();
@@ -297,7 +298,7 @@ impl Flusher {
         for done in self.dones.drain(..) {
             let outcome = match &result {
                 Ok(()) => Ok(()),
-                Err(error) => Err(io::Error::other(super::chain(error).to_string())),
+                Err(error) => Err(io::Error::other(causes::text(error))),
             };
             match done {
                 Done::Append(callback) => callback.io_completed(outcome),
@@ -399,7 +400,7 @@ impl Flusher {
             Ok(_) => self.sealed = true,
             Err(error) => {
                 self.core.poisoned.store(true, Ordering::Relaxed);
-                tracing::error!(error = %super::chain(&error), "the log's disk failed while idle");
+                tracing::error!(error = %causes::text(&error), "the log's disk failed while idle");
             }
         }
         self.frame.clear();

@@ -134,15 +134,3 @@ impl From<Error> for std::io::Error {
         std::io::Error::other(error)
     }
 }
-
-/// An error with its causes, for the one line that logs it.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
-}

@@ -4,6 +4,7 @@
 //! there is room again.
 
 use super::{Error, segment};
+use crate::causes;
 use parking_lot::{Condvar, Mutex};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -142,7 +143,7 @@ impl Spare {
                 Ok(()) => drop(std::fs::remove_file(path)),
                 Err(error) => {
                     if !state.failed {
-                        tracing::error!(error = %crate::log::chain(&error), "no room for the next log segment: writes are refused until there is");
+                        tracing::error!(error = %causes::text(&error), "no room for the next log segment: writes are refused until there is");
                     }
                     state.failed = true;
                 }

@@ -5,8 +5,8 @@
 //! change costs nothing.
 
 use super::job::{OpenBase, materialize};
+use crate::causes;
 use crate::group::{self, Group};
-use crate::log::chain;
 use orion_api::DatabaseId;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -140,7 +140,7 @@ impl Scheduler {
                 self.open.insert(id, open);
             }
             if let Err(error) = result {
-                tracing::warn!(database = %id, error = chain(&error), "a database was not materialized; it will be tried again");
+                tracing::warn!(database = %id, error = causes::text(&error), "a database was not materialized; it will be tried again");
                 self.retry_after.insert(id, Instant::now() + RETRY_AFTER);
             }
         }
@@ -159,7 +159,7 @@ impl Scheduler {
             if let Some(base) = self.open.remove(&id)
                 && let Err(error) = base.writer.close().await
             {
-                tracing::debug!(database = %id, error = chain(&error), "a base did not close in order");
+                tracing::debug!(database = %id, error = causes::text(&error), "a base did not close in order");
             }
         }
     }

@@ -7,10 +7,10 @@
 //! create of that name completes it. After the tombstone in the chain and before `Drop`, the next drop does.
 
 use super::Node;
+use crate::causes;
 use crate::clock::now_ms;
 use crate::entry::{self, Kind, Limits};
 use crate::group::{self, State};
-use crate::log::chain;
 use crate::owner::{Cause, Incarnation, NameClaim, Owner};
 use crate::page::Chain;
 use bytes::Bytes;
@@ -274,7 +274,7 @@ impl Node {
                     continue;
                 }
                 if let Err(error) = self.purge(&database).await {
-                    tracing::warn!(database = %database.id, error = chain(&error), "a dropped database was not purged; it will be tried again");
+                    tracing::warn!(database = %database.id, error = causes::text(&error), "a dropped database was not purged; it will be tried again");
                 }
             }
         }

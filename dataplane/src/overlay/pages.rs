@@ -4,6 +4,7 @@ use super::cache::PageCache;
 use super::slot::{Content, Prior, Slot};
 use super::snapshot::Snapshot;
 use crate::base::{self, Bases};
+use crate::causes;
 use crate::page::{self, Delta, Extent, Image, PageNo, checksum};
 use crate::vfs::{ReadError, View};
 use bytes::{Bytes, BytesMut};
@@ -155,12 +156,10 @@ impl Pages {
             .block_on(async { tokio::time::timeout(timeout, read).await })
         {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) if error.kind() == base::Kind::Corrupt => {
-                Err(corrupt(page, crate::log::chain(&error)))
-            }
+            Ok(Err(error)) if error.kind() == base::Kind::Corrupt => Err(corrupt(page, causes::text(&error))),
             Ok(Err(error)) => Err(ReadError::Unavailable {
                 page,
-                detail: crate::log::chain(&error),
+                detail: causes::text(&error),
             }),
             Err(_) => {
                 let detail = format!("the object store did not answer within {:?}", self.base_timeout);

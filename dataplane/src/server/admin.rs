@@ -1,9 +1,9 @@
 //! The admin API on a node.
 
+use crate::causes;
 use crate::clock::now_ms;
 use crate::entry;
 use crate::http::admin::{Admin, Created, Error};
-use crate::log::chain;
 use crate::node::{DatabaseInfo, LifecycleError, Node};
 use crate::store::{Area, Operation};
 use async_trait::async_trait;
@@ -299,5 +299,5 @@ fn limits_of(limits: &entry::Limits) -> Limits {
 }
 
 fn error(error: LifecycleError) -> Error {
-    Error::new(error.code(), chain(&error))
+    Error::new(error.code(), causes::text(&error))
 }

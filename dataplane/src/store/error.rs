@@ -1,5 +1,6 @@
 //! What can go wrong with an object, as a kind that says what the caller may do.
 
+use crate::causes;
 use object_store::path::Path;
 use std::error::Error as StdError;
 use std::sync::Arc;
@@ -96,7 +97,7 @@ impl Kind {
     /// Where only a generic error came, the operating system's error kind tells more (a local directory without
     /// permission). Throttling (503, 429) and failures of the server come here too and are unavailable.
     fn of_source(error: &object_store::Error) -> Kind {
-        let io = chain(error).find_map(|error| error.downcast_ref::<std::io::Error>());
+        let io = causes::of(error).find_map(|error| error.downcast_ref::<std::io::Error>());
         match io.map(std::io::Error::kind) {
             Some(std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem) => {
                 Kind::Denied
@@ -109,7 +110,7 @@ impl Kind {
 impl Corruption {
     /// The corruption that caused `error`, if one did.
     pub fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Corruption> {
-        chain(error).find_map(|error| error.downcast_ref::<Corruption>())
+        causes::of(error).find_map(|error| error.downcast_ref::<Corruption>())
     }
 
     /// As an error of the `object_store` crate, for layers that must speak its language: one that nobody takes for a
@@ -119,18 +120,6 @@ impl Corruption {
             source: Box::new(self),
         }
     }
-}
-
-/// The error and its sources, outermost first. `io::Error` hides what it wraps from `source()`: looked into.
-pub(crate) fn chain<'a>(
-    error: &'a (dyn StdError + 'static),
-) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    std::iter::successors(Some(error), |&error| {
-        match error.downcast_ref::<std::io::Error>() {
-            Some(io) => io.get_ref().map(|inner| inner as &(dyn StdError + 'static)),
-            None => error.source(),
-        }
-    })
 }
 
 fn describe(kind: &Kind) -> &'static str {

@@ -24,7 +24,6 @@ use std::time::Duration;
 
 pub use config::{Config, ConfigError, Credentials, Retry, Secret};
 pub use credentials::CredentialsError;
-pub(crate) use error::chain;
 pub use error::{Corruption, Error, Kind};
 pub use metrics::{Area, Count, Metrics, Operation};
 pub use put_if_absent::PutOutcome;
