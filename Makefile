@@ -4,7 +4,7 @@
 CARGO ?= cargo
 DATA ?= orion-data
 
-.PHONY: run test check fix lint bench clean-data
+.PHONY: run test check fix lint deny bench clean-data
 
 run: ## Build and start a server; data in $(DATA)
 	$(CARGO) run --release --bin orion -- server --data-dir $(DATA)
@@ -14,11 +14,21 @@ test: ## All tests; installs what they need from the package registries
 	ORION_BIN=$${CARGO_TARGET_DIR:-$(CURDIR)/target}/debug/orion tests/clients/run
 	tests/stores/run
 
-check: lint test ## What CI runs
+check: lint deny test ## What CI runs
 
 lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --features orion/failpoints -- -D warnings
+
+# Built once for each version, outside the checkout; without optimization, because it runs for seconds. Advisories are
+# not among the checks: their database is no package of a registry.
+DENY_VERSION := 0.20.2
+DENY := $${XDG_CACHE_HOME:-$$HOME/.cache}/orion/tools/cargo-deny-$(DENY_VERSION)
+
+deny: ## Licenses, sources and crates of the dependencies, as deny.toml wants them
+	[ -x $(DENY)/bin/cargo-deny ] || CARGO_PROFILE_DEV_DEBUG=0 \
+		$(CARGO) install cargo-deny --version $(DENY_VERSION) --locked --debug --root $(DENY)
+	$(DENY)/bin/cargo-deny check licenses bans sources
 
 fix: ## Format, and mend what clippy can
 	$(CARGO) fmt --all
