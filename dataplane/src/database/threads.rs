@@ -12,9 +12,10 @@
 //!
 //! # Giving way
 //! A task that has used [`HEAVY`] of CPU is a query that nobody expects an answer from at once, or a hostile one.
-//! From then on its thread has the lowest priority ([`NICE`]), so that on a full machine it gets what the others
-//! leave. A priority that was lowered cannot be raised again without privileges, so the thread ends with its task,
-//! and a new one takes its place at once.
+//! From then on its thread has the scheduling policy SCHED_IDLE (sched(7)), so that on a full machine it gets what
+//! the others leave, and any other thread that wakes takes its core at once. (A nice value of 19 is not enough:
+//! such a thread keeps its core to the end of its slice, 3 ms, however little its share is.) Without privileges
+//! there is no way back from the policy, so the thread ends with its task, and a new one takes its place at once.
 //!
 //! LIMIT: the number of threads; per lane the number of tasks that run, and of tasks that wait; threads with a
 //! heavy task, beyond which they are not replaced before they end.
@@ -26,6 +27,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use thread_priority::{
+    NormalThreadSchedulePolicy, ThreadId, ThreadPriority, ThreadSchedulePolicy,
+    set_thread_priority_and_policy,
+};
 
 type Task = Box<dyn FnOnce() + Send>;
 
@@ -41,8 +46,8 @@ const HEAVY_LOOK: Duration = Duration::from_millis(10);
 /// How long the relief thread stays up after the last task: waking it costs more than a look.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// The lowest priority: against one thread of the usual priority it gets 1.5 % of a core.
-const NICE: i32 = 19;
+/// The policy of threads with a heavy task.
+const GIVES_WAY: ThreadSchedulePolicy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
 
 /// Threads with a heavy task that are replaced before they end.
 const HEAVY_MAX: usize = 64;
@@ -94,8 +99,8 @@ struct State {
 #[derive(Debug, Default)]
 struct Member {
     runs: Running,
-    /// The kernel's number of it, once it is up.
-    tid: Option<Pid>,
+    /// Its names, once it is up.
+    names: Option<(Pid, ThreadId)>,
     /// It gives way and ends with its task.
     is_heavy: bool,
 }
@@ -297,8 +302,8 @@ impl Shared {
 
     /// Lowers the priority of threads with heavy tasks, and puts others in their place.
     fn make_way(self: &Arc<Self>, state: &mut State) {
-        let used_much = |member: &Member| match (member.runs, member.tid) {
-            (Running::Long(before), Some(tid)) if !member.is_heavy => {
+        let used_much = |member: &Member| match (member.runs, member.names) {
+            (Running::Long(before), Some((tid, _))) if !member.is_heavy => {
                 cpu_time(tid).is_some_and(|now| now.saturating_sub(before) >= HEAVY)
             }
             _ => false,
@@ -321,7 +326,9 @@ impl Shared {
                 continue;
             };
             member.is_heavy = true;
-            if let Err(error) = rustix::process::setpriority_process(member.tid, NICE) {
+            if let Some((_, thread)) = member.names
+                && let Err(error) = set_thread_priority_and_policy(thread, ThreadPriority::Min, GIVES_WAY)
+            {
                 tracing::warn!(%error, "cannot lower the priority of a heavy query");
             }
             state.heavy += 1;
@@ -333,7 +340,7 @@ impl Shared {
 
     fn run(&self, thread: usize) {
         if let Some(member) = self.state.lock().crew.get_mut(&thread) {
-            member.tid = Some(rustix::thread::gettid());
+            member.names = Some((rustix::thread::gettid(), thread_priority::thread_native_id()));
         }
         while let Some(lane) = self.next(thread) {
             let task = lane.state.lock().tasks.pop_front();
@@ -400,7 +407,7 @@ impl State {
 
     fn note_long(&mut self) {
         for member in self.crew.values_mut() {
-            if let (Running::Since(at), Some(tid)) = (member.runs, member.tid)
+            if let (Running::Since(at), Some((tid, _))) = (member.runs, member.names)
                 && at.elapsed() >= RELIEF
             {
                 member.runs = Running::Long(cpu_time(tid).unwrap_or_default());
@@ -465,7 +472,7 @@ mod tests {
         for _ in 0..3 {
             let (stop, begun) = (Arc::clone(&stop), begun.clone());
             let spins = move || {
-                let _ = begun.send(rustix::thread::gettid());
+                let _ = begun.send(thread_priority::thread_native_id());
                 while !stop.load(Ordering::Relaxed) {
                     std::hint::spin_loop();
                 }
@@ -473,7 +480,7 @@ mod tests {
             threads.submit(&hostile, spins).expect("queued");
         }
         // Each of them begins only when the one before has given way: there is one thread.
-        let tids: Vec<Pid> = (0..3)
+        let ids: Vec<ThreadId> = (0..3)
             .map(|_| begins.recv_timeout(DEADLINE).expect("a thread for each"))
             .collect();
         let (done, waits) = mpsc::channel();
@@ -483,9 +490,9 @@ mod tests {
         threads.submit(&other, asks).expect("queued");
         waits.recv_timeout(DEADLINE).expect("a thread for another one");
         assert_eq!(threads.heavy(), 3);
-        for tid in tids {
-            let priority = rustix::process::getpriority_process(Some(tid));
-            assert_eq!(priority.expect("it runs"), NICE);
+        for id in ids {
+            let (policy, _) = thread_priority::unix::thread_schedule_policy_param(id).expect("it runs");
+            assert_eq!(policy, GIVES_WAY);
         }
         stop.store(true, Ordering::Relaxed);
         threads.stop();

@@ -1,6 +1,8 @@
 //! Hostile SQL ends in a typed error and leaves the connection usable.
 
-use super::fixture::{assert_sound, budget, error, integer, rows, run, script, writer, writer_with};
+use super::fixture::{
+    assert_sound, budget, error, integer, open_reader, rows, run, script, writer, writer_with,
+};
 use crate::sql::{Args, Budget, Code, Kind, Value, compile_options};
 use rusqlite::ffi;
 use std::time::{Duration, Instant};
@@ -272,5 +274,29 @@ fn what_may_take_long_in_one_call_is_not_brief() {
         "INSERT INTO n VALUES (zeroblob(2000))",
     ] {
         run(&mut connection, sql).expect("it is brief");
+    }
+}
+
+/// What a database in use costs, many of which are open on a node: lookaside, cached pages and statements, schema.
+#[test]
+fn an_idle_connection_holds_little_memory() {
+    let (memory, mut writer) = writer();
+    script(
+        &mut writer,
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, payload TEXT NOT NULL)",
+    );
+    for _ in 0..20 {
+        run(
+            &mut writer,
+            "INSERT INTO t (payload) VALUES (hex(randomblob(50)))",
+        )
+        .expect("inserted");
+    }
+    let mut reader = open_reader(&memory);
+    run(&mut reader, "SELECT payload FROM t WHERE id = 5").expect("read");
+    for connection in [writer, reader] {
+        let bytes = connection.memory_used();
+        println!("{:?}: {bytes} bytes", connection.options().role);
+        assert!(bytes <= 50 << 10, "{bytes} bytes");
     }
 }
