@@ -2,7 +2,7 @@
 
 use super::backend::ConnectionBackend;
 use super::counters::{CodeLabel, Counters};
-use super::hints::Hints;
+use super::hints::{Hints, Unit};
 use super::interrupt::interruptible;
 use super::queue::{Queue, disk_full};
 use super::request::{Erased, GivenUp, Phase, Request, Ticket, Wait};
@@ -284,7 +284,7 @@ impl Database {
     /// A point query takes a few microseconds, a hand-over to another thread and back more than ten times
     /// that. So it is tried where the request is, for at most [`BRIEF`] and without waiting for the object
     /// store; what takes longer goes on, at the statement that it stopped at, on a thread that may wait.
-    async fn read<W: Work>(&self, mut work: W, unit: u64) -> Result<Read<W>, Error> {
+    async fn read<W: Work>(&self, mut work: W, unit: Unit) -> Result<Read<W>, Error> {
         let limits = **self.entry.limits.load();
         let mut reader = self.readers.lock().pop().filter(|reader| reader.limits == limits);
         if let Some(open) = reader.as_mut().filter(|_| self.hints.is_brief(unit)) {
@@ -351,7 +351,7 @@ impl Database {
         }
     }
 
-    async fn write<W: Work>(&self, work: W, unit: u64, options: &RequestOptions) -> WorkResult<W> {
+    async fn write<W: Work>(&self, work: W, unit: Unit, options: &RequestOptions) -> WorkResult<W> {
         let (reply, mut receiver) = oneshot::channel();
         let ticket = Ticket::default();
         let request: Box<dyn Erased> = Box::new(Request {

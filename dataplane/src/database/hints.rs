@@ -9,7 +9,7 @@ use orion_api::DatabaseId;
 use quick_cache::sync::Cache;
 use std::hash::Hasher;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use xxhash_rust::xxh3::Xxh3;
 
 /// LIMIT: units remembered on this node.
@@ -19,66 +19,66 @@ const UNITS_MAX: usize = 65_536;
 /// machine that was busy makes any unit look long.
 const TRIES_AFTER: u8 = 64;
 
-/// Units that write or take long, by database and texts.
+/// Which units write, by texts, and which take long, by database and texts.
 #[derive(Debug)]
-pub(super) struct Hints(Cache<u64, Arc<Habits>>);
-
-/// Of one unit.
-#[derive(Debug, Default)]
-struct Habits {
-    writes: AtomicBool,
+pub(super) struct Hints {
+    writes: Cache<u64, ()>,
     /// Runs that are still expected to be long.
-    long: AtomicU8,
+    long: Cache<u64, Arc<AtomicU8>>,
+}
+
+/// Names a unit.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unit {
+    /// The same texts write in one database as in another: a service has many with one schema.
+    texts: u64,
+    /// How long they take depends on the data.
+    of_database: u64,
 }
 
 impl Hints {
     pub(super) fn new() -> Hints {
-        Hints(Cache::new(UNITS_MAX))
+        Hints {
+            writes: Cache::new(UNITS_MAX),
+            long: Cache::new(UNITS_MAX),
+        }
     }
 
     /// Names the unit by its database and texts.
-    pub(super) fn unit(&self, database: DatabaseId, work: &impl Work) -> u64 {
+    pub(super) fn unit(&self, database: DatabaseId, work: &impl Work) -> Unit {
         let mut hash = Xxh3::new();
-        hash.write(database.as_bytes());
         work.statements(&mut |sql| {
             hash.write(sql.as_bytes());
             hash.write_u8(0);
         });
-        hash.finish()
+        let texts = hash.finish();
+        hash.write(database.as_bytes());
+        Unit {
+            texts,
+            of_database: hash.finish(),
+        }
     }
 
-    pub(super) fn writes(&self, unit: u64) -> bool {
-        self.0
-            .get(&unit)
-            .is_some_and(|habits| habits.writes.load(Ordering::Relaxed))
+    pub(super) fn writes(&self, unit: Unit) -> bool {
+        self.writes.get(&unit.texts).is_some()
     }
 
-    pub(super) fn note_write(&self, unit: u64) {
-        self.habits(unit).writes.store(true, Ordering::Relaxed);
+    pub(super) fn note_write(&self, unit: Unit) {
+        self.writes.insert(unit.texts, ());
     }
 
     /// Whether the unit is worth a try where its request is.
-    pub(super) fn is_brief(&self, unit: u64) -> bool {
+    pub(super) fn is_brief(&self, unit: Unit) -> bool {
         let count_down = |left: u8| left.checked_sub(1);
-        self.0.get(&unit).is_none_or(|habits| {
-            let counted = habits
-                .long
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, count_down);
+        self.long.get(&unit.of_database).is_none_or(|long| {
+            let counted = long.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count_down);
             counted.is_err()
         })
     }
 
-    pub(super) fn note_long(&self, unit: u64) {
-        self.habits(unit).long.store(TRIES_AFTER, Ordering::Relaxed);
-    }
-
-    fn habits(&self, unit: u64) -> Arc<Habits> {
-        if let Some(habits) = self.0.get(&unit) {
-            return habits;
-        }
-        let habits = Arc::default();
-        self.0.insert(unit, Arc::clone(&habits));
-        habits
+    pub(super) fn note_long(&self, unit: Unit) {
+        let runs = Arc::new(AtomicU8::new(TRIES_AFTER));
+        self.long.insert(unit.of_database, runs);
     }
 }
 
@@ -89,13 +89,23 @@ mod tests {
     #[test]
     fn a_long_unit_is_tried_again_after_a_while() {
         let hints = Hints::new();
-        assert!(hints.is_brief(1));
-        hints.note_long(1);
+        let (unit, other) = (named(1), named(2));
+        assert!(hints.is_brief(unit));
+        hints.note_long(unit);
         for _ in 0..TRIES_AFTER {
-            assert!(!hints.is_brief(1));
-            assert!(hints.is_brief(2));
+            assert!(!hints.is_brief(unit));
+            assert!(hints.is_brief(other), "it is of another database");
         }
-        assert!(hints.is_brief(1));
-        assert!(!hints.writes(1));
+        assert!(hints.is_brief(unit));
+        assert!(!hints.writes(unit));
+        hints.note_write(unit);
+        assert!(hints.writes(other), "the text is the same");
+    }
+
+    fn named(of_database: u64) -> Unit {
+        Unit {
+            texts: 1,
+            of_database,
+        }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! SQLite's own limits are for the process (`sqlite3_hard_heap_limit64`) or for one value
 //! (`SQLITE_LIMIT_LENGTH`): a statement with a thousand large values, or a transaction with millions of changed
-//! pages, passes them. So SQLite's allocator is wrapped once, before SQLite starts: while a connection runs on
+//! pages, passes them. So SQLite gets an allocator of ours once, before it starts: while a connection runs on
 //! a thread ([`Metered`]), what is allocated there counts for it, and past its limit SQLite gets no memory,
 //! which it answers with `SQLITE_NOMEM` and a rollback.
 //!
@@ -11,13 +11,12 @@
 
 #![allow(unsafe_code, reason = "an allocator for SQLite is made of C functions")]
 
+use super::allocator;
 use rusqlite::ffi::{self, sqlite3_mem_methods};
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 use std::marker::PhantomData;
-use std::mem::MaybeUninit;
 use std::ptr;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 /// Pages that a connection's cache gets at its opening. SQLite's 20 are 88 KiB, of which a small database uses
@@ -30,20 +29,9 @@ const LOOKASIDE_SLOT: c_int = 1200;
 /// Slots of it; SQLite's default of 40 is 48 KiB.
 const LOOKASIDE_SLOTS: c_int = 12;
 
-/// SQLite's own allocator, below ours.
-static DEFAULT: OnceLock<Allocator> = OnceLock::new();
-
 thread_local! {
     /// Who pays for what SQLite allocates on this thread; null for nobody.
     static PAYER: Cell<*const Meter> = const { Cell::new(ptr::null()) };
-}
-
-#[derive(Clone, Copy)]
-struct Allocator {
-    malloc: unsafe extern "C" fn(c_int) -> *mut c_void,
-    free: unsafe extern "C" fn(*mut c_void),
-    realloc: unsafe extern "C" fn(*mut c_void, c_int) -> *mut c_void,
-    size: unsafe extern "C" fn(*mut c_void) -> c_int,
 }
 
 /// Heap of one connection.
@@ -109,39 +97,21 @@ impl Drop for Metered<'_> {
     }
 }
 
-/// Wraps SQLite's allocator. Must come before anything else that uses SQLite in this process; answers false
-/// if SQLite had already started, and then nothing is limited.
+/// Gives SQLite its allocator. Must come before anything else that uses SQLite in this process, and once; answers
+/// false if SQLite had already started, and then nothing is limited.
 pub(super) fn install() -> bool {
-    let mut default = MaybeUninit::<sqlite3_mem_methods>::uninit();
-    // SAFETY: GETMALLOC fills the struct that it is given, if it answers OK.
-    let default = unsafe {
-        if ffi::sqlite3_config(ffi::SQLITE_CONFIG_GETMALLOC, default.as_mut_ptr()) != ffi::SQLITE_OK {
-            return false;
-        }
-        default.assume_init()
-    };
-    let (Some(malloc), Some(free), Some(realloc), Some(size)) =
-        (default.xMalloc, default.xFree, default.xRealloc, default.xSize)
-    else {
-        return false;
-    };
-    let allocator = Allocator {
-        malloc,
-        free,
-        realloc,
-        size,
-    };
-    if DEFAULT.set(allocator).is_err() {
-        return false;
-    }
     let metered = sqlite3_mem_methods {
         xMalloc: Some(metered_malloc),
         xFree: Some(metered_free),
         xRealloc: Some(metered_realloc),
-        ..default
+        xSize: Some(allocator::size),
+        xRoundup: Some(allocator::round_up),
+        xInit: Some(allocator::init),
+        xShutdown: Some(allocator::shutdown),
+        pAppData: ptr::null_mut(),
     };
-    // SAFETY: SQLite copies the struct. It refuses (MISUSE) if it has started, when memory of the default
-    // allocator may be in use. The other two take numbers only, and no memory.
+    // SAFETY: SQLite copies the struct. It refuses (MISUSE) if it has started, when memory of another allocator
+    // may be in use. The other two take numbers only, and no memory.
     unsafe {
         ffi::sqlite3_config(ffi::SQLITE_CONFIG_MALLOC, &raw const metered) == ffi::SQLITE_OK
             && ffi::sqlite3_config(
@@ -166,48 +136,38 @@ fn with_payer<R>(nobody: R, work: impl FnOnce(&Meter) -> R) -> R {
 }
 
 unsafe extern "C" fn metered_malloc(bytes: c_int) -> *mut c_void {
-    let Some(default) = DEFAULT.get() else {
-        return ptr::null_mut();
-    };
     if !with_payer(true, |meter| meter.allows(bytes)) {
         return ptr::null_mut();
     }
-    // SAFETY: SQLite's arguments go on to SQLite's allocator, and it is asked only for the size of its own.
-    unsafe {
-        let memory = (default.malloc)(bytes);
-        if !memory.is_null() {
-            let taken = i64::from((default.size)(memory));
-            with_payer((), |meter| meter.add(taken));
-        }
-        memory
+    let memory = allocator::allocate(bytes);
+    if !memory.is_null() {
+        // SAFETY: the allocator made it just now.
+        let taken = i64::from(unsafe { allocator::size(memory) });
+        with_payer((), |meter| meter.add(taken));
     }
+    memory
 }
 
 unsafe extern "C" fn metered_free(memory: *mut c_void) {
-    let Some(default) = DEFAULT.get() else {
-        return;
-    };
-    // SAFETY: as in `metered_malloc`; SQLite never frees null through this (sqlite3.h, sqlite3_mem_methods).
+    // SAFETY: SQLite gives back only what it got from `metered_malloc` or `metered_realloc`, and never null
+    // (sqlite3.h, sqlite3_mem_methods).
     unsafe {
-        let given = i64::from((default.size)(memory));
+        let given = i64::from(allocator::size(memory));
         with_payer((), |meter| meter.add(-given));
-        (default.free)(memory);
+        allocator::free(memory);
     }
 }
 
 unsafe extern "C" fn metered_realloc(memory: *mut c_void, bytes: c_int) -> *mut c_void {
-    let Some(default) = DEFAULT.get() else {
-        return ptr::null_mut();
-    };
-    // SAFETY: as in `metered_malloc`; SQLite never passes null here.
+    // SAFETY: as in `metered_free`; SQLite never passes null here.
     unsafe {
-        let before = (default.size)(memory);
+        let before = allocator::size(memory);
         if !with_payer(true, |meter| meter.allows(bytes.saturating_sub(before))) {
             return ptr::null_mut();
         }
-        let moved = (default.realloc)(memory, bytes);
+        let moved = allocator::resize(memory, bytes);
         if !moved.is_null() {
-            let change = i64::from((default.size)(moved)) - i64::from(before);
+            let change = i64::from(allocator::size(moved)) - i64::from(before);
             with_payer((), |meter| meter.add(change));
         }
         moved

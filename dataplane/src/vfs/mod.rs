@@ -24,6 +24,7 @@
 //! Modules: `main_file`, `temp_file`, `pragma`, `quota` and `link` are safe code that decides; `ffi`,
 //! `control`, `counters`, `heap` and `table` speak C, and are the only unsafe code of the product.
 
+mod allocator;
 mod backend;
 mod control;
 mod counters;
