@@ -97,8 +97,9 @@ enum Ran {
 /// How a driver may spend its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pace {
-    /// On an SQL thread: as long as it takes.
-    Patient,
+    /// On an SQL thread: each request as long as it takes, but none begins after this: other databases wait, and a
+    /// thread that is busy for long is taken for one with a heavy query.
+    Patient(Instant),
     /// On a thread that serves connections: until then, and without waiting.
     Brief(Instant),
 }
@@ -106,11 +107,13 @@ enum Pace {
 impl Pace {
     fn is_over(self) -> bool {
         match self {
-            Pace::Patient => false,
-            Pace::Brief(until) => Instant::now() >= until,
+            Pace::Patient(until) | Pace::Brief(until) => Instant::now() >= until,
         }
     }
 }
+
+/// How long a driver stays on an SQL thread before it queues up again.
+const TURN: Duration = Duration::from_millis(5);
 
 /// How long a write may hold up the thread that serves its connection.
 const BRIEF: Duration = Duration::from_micros(300);
@@ -131,7 +134,7 @@ impl Writer {
             self.connection.set_brief(Some(until));
         }
         let progress = request.resume(&mut self.connection);
-        if pace != Pace::Patient {
+        if matches!(pace, Pace::Brief(_)) {
             self.connection.set_brief(None);
             self.backend.set_brief(false);
         }
@@ -400,7 +403,8 @@ impl Queue {
     /// nothing to do.
     fn drive(self: Arc<Self>, mut begun: Option<Begun>, pace: Pace) {
         loop {
-            let (takeoff, work) = if begun.is_some() {
+            let is_begun = begun.is_some();
+            let (takeoff, work) = if is_begun {
                 (None, begun.take())
             } else {
                 let state = &mut *self.state.lock();
@@ -421,7 +425,7 @@ impl Queue {
             }
             match work {
                 None => {}
-                Some(work) if pace.is_over() => return self.hand_over(Some(work)),
+                Some(work) if !is_begun && pace.is_over() => return self.hand_over(Some(work)),
                 Some(Begun::Turn(grant)) => {
                     // If the stream does not wait any more, the turn comes back and is dropped here.
                     drop(grant.send(Turn {
@@ -450,9 +454,10 @@ impl Queue {
     fn hand_over(self: Arc<Self>, begun: Option<Begun>) {
         let queue = Arc::clone(&self);
         // The lane takes any number: there is at most one driver.
-        let _ = self
-            .threads
-            .submit(&self.lane, move || queue.drive(begun, Pace::Patient));
+        let _ = self.threads.submit(&self.lane, move || {
+            let until = Instant::now() + TURN;
+            queue.drive(begun, Pace::Patient(until));
+        });
     }
 
     /// What the next one does who gets the turn, which is then taken.
@@ -499,7 +504,7 @@ impl Queue {
         // Opening a connection, and looking for a key, may wait for the object store.
         let needs_patience =
             key.is_some() || slot.as_ref().is_none_or(|writer| writer.generation != generation);
-        if needs_patience && pace != Pace::Patient {
+        if needs_patience && matches!(pace, Pace::Brief(_)) {
             return Some(Begun::Request {
                 request,
                 key,

@@ -24,7 +24,7 @@ use parking_lot::{Condvar, Mutex};
 use rustix::process::Pid;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use thread_priority::{
@@ -71,6 +71,8 @@ struct Shared {
     /// Wakes the relief thread out of its sleep; while it watches it needs no call.
     relief: Condvar,
     busy: AtomicUsize,
+    /// Tasks that were heavy, so far.
+    gave_way: AtomicU64,
     cores: usize,
 }
 
@@ -164,6 +166,7 @@ impl SqlThreads {
             wake: Condvar::new(),
             relief: Condvar::new(),
             busy: AtomicUsize::new(0),
+            gave_way: AtomicU64::new(0),
             cores: cores.min(count),
         });
         {
@@ -204,6 +207,11 @@ impl SqlThreads {
     /// Threads that run something.
     pub(crate) fn busy(&self) -> usize {
         self.shared.busy.load(Ordering::Relaxed)
+    }
+
+    /// Tasks that used so much CPU that they had to give way, so far.
+    pub(crate) fn gave_way(&self) -> u64 {
+        self.shared.gave_way.load(Ordering::Relaxed)
     }
 
     /// Ends the threads after what they run now; what waits is dropped, and its requests learn that their
@@ -331,6 +339,7 @@ impl Shared {
             {
                 tracing::warn!(%error, "cannot lower the priority of a heavy query");
             }
+            self.gave_way.fetch_add(1, Ordering::Relaxed);
             state.heavy += 1;
             state.threads -= 1;
             state.awake -= 1;

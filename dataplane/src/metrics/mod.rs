@@ -150,6 +150,12 @@ impl Numbers {
             "Units undone because their client left or they took too long",
             counters.given_up.load(Relaxed),
         )?;
+        counter(
+            encoder,
+            "orion_sql_heavy_tasks",
+            "Statements that used so much CPU that they had to give way to others",
+            node.threads.gave_way(),
+        )?;
         errors(encoder, &counters.statements.errors())?;
         gauge(
             encoder,

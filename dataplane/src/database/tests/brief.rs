@@ -85,3 +85,32 @@ async fn a_write_that_needs_a_page_of_the_base_gets_it() {
     assert_eq!(setup.number("SELECT count(*) FROM t WHERE v = 'new'").await, 49);
     setup.node.stop().await;
 }
+
+/// A driver that is never out of work is not a heavy query.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_short_writes_do_not_give_way_and_an_endless_read_does() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let setup = Setup::start(dir.path(), |_| {}).await;
+    let clients = (0..16).map(|_| {
+        let database = Arc::clone(&setup.database);
+        tokio::spawn(async move {
+            for _ in 0..100 {
+                run(&database, &[INSERT; 3]).await.expect("it runs");
+            }
+        })
+    });
+    for client in futures::future::join_all(clients.collect::<Vec<_>>()).await {
+        client.expect("no panic");
+    }
+    let threads = &setup.database.threads;
+    assert_eq!(threads.gave_way(), 0);
+    let endless = {
+        let database = Arc::clone(&setup.database);
+        let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n";
+        tokio::spawn(async move { run(&database, &[sql]).await.map(drop) })
+    };
+    super::until("the endless read gives way", || threads.gave_way() == 1).await;
+    endless.abort();
+    assert_eq!(setup.number(COUNT).await, 4800);
+    setup.node.stop().await;
+}
