@@ -57,6 +57,11 @@ impl Work for Dump {
     fn resume(&mut self, connection: &mut Connection) -> Progress {
         let budget = Budget::lasting(TIME, connection.options().limits.result_bytes);
         self.error = sql::dump(connection, &budget, &mut self.text).err();
+        if connection.take_wants_patience() {
+            // It only read, and its transaction is over: it begins anew where it may take its time.
+            self.restart();
+            return Progress::NeedsPatience;
+        }
         Progress::Done
     }
 

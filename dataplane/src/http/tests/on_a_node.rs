@@ -82,6 +82,21 @@ async fn connection_state_stays_with_the_stream() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_dump_takes_the_time_that_it_needs() {
+    let running = start().await;
+    let server = &running.server;
+    // More than is brief.
+    let fill = "INSERT INTO t WITH RECURSIVE n(a) AS (SELECT 1 UNION ALL SELECT a + 1 FROM n LIMIT 20000) SELECT a FROM n";
+    let filled = server.pipeline(&closed(&[fill])).await;
+    assert_eq!(filled.json()["results"][0]["type"], "ok", "{}", filled.body);
+    let dump = server.send("GET", "/app/dump", &[], "").await;
+    assert_eq!(dump.status, 200, "{}", dump.body);
+    assert_eq!(dump.body.matches("INSERT INTO").count(), 20_000);
+    assert!(dump.body.ends_with("COMMIT;\n"));
+    running.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn equal_keys_at_once_write_once() {
     let running = start().await;
     let server = &running.server;
