@@ -6,7 +6,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// Label of errors.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -36,6 +36,25 @@ pub struct Counters {
     pub keys_conflicts: AtomicU64,
     /// Requests that ended with an error of the database layer.
     pub errors: Family<CodeLabel, Counter>,
+    /// Connections that only read, busy or idle.
+    pub readers: Arc<AtomicUsize>,
+}
+
+/// Counts what it is kept with, until that is dropped.
+#[derive(Debug)]
+pub(super) struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    pub(super) fn new(count: &Arc<AtomicUsize>) -> Counted {
+        count.fetch_add(1, Ordering::Relaxed);
+        Counted(Arc::clone(count))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Default for Counters {
@@ -51,6 +70,7 @@ impl Default for Counters {
             keys_reused: AtomicU64::new(0),
             keys_conflicts: AtomicU64::new(0),
             errors: Family::default(),
+            readers: Arc::default(),
         }
     }
 }

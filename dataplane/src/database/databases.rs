@@ -13,6 +13,7 @@ use crate::vfs::Table;
 use orion_api::{Code, DatabaseId};
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -33,6 +34,9 @@ pub struct Databases {
 
 /// Time without a request after which the connections of a database are closed.
 const IDLE_AFTER: Duration = Duration::from_secs(60);
+
+/// The same for readers, while the node has nearly as many as it keeps.
+const IDLE_READERS_AFTER: Duration = Duration::from_secs(5);
 
 impl Databases {
     /// None open yet.
@@ -107,8 +111,15 @@ impl Databases {
 
     /// Lets go of what is idle, until `stop`.
     pub(crate) async fn close_idle(self: Arc<Databases>, stop: CancellationToken) {
-        let mut ticks = tokio::time::interval(IDLE_AFTER / 4);
+        let mut ticks = tokio::time::interval(IDLE_READERS_AFTER);
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+            let readers = self.counters.readers.load(Ordering::Relaxed);
+            if readers > self.options.readers_node_max / 4 * 3 {
+                let open: Vec<Arc<Database>> = self.open.lock().values().map(Arc::clone).collect();
+                for database in open {
+                    database.close_idle_readers(IDLE_READERS_AFTER);
+                }
+            }
             let idle: Vec<Arc<Database>> = {
                 let mut open = self.open.lock();
                 // One reference is the table's: nobody else has the database at hand, and nobody can get it

@@ -1,7 +1,7 @@
 //! One database of this node, as the transports use it.
 
 use super::backend::ConnectionBackend;
-use super::counters::{CodeLabel, Counters};
+use super::counters::{CodeLabel, Counted, Counters};
 use super::hints::{Hints, Unit};
 use super::interrupt::interruptible;
 use super::queue::{Queue, disk_full};
@@ -55,6 +55,7 @@ struct Reader {
     backend: Arc<ConnectionBackend>,
     /// Those that it was opened with.
     limits: Limits,
+    _counted: Counted,
 }
 
 /// How long a read may hold up the thread that serves its connection.
@@ -299,28 +300,18 @@ impl Database {
         let (reply, receiver) = oneshot::channel();
         let (queue, options) = (Arc::clone(&self.queue), Arc::clone(&self.options));
         let (_waiter, interruptible) = interruptible();
-        let tables = self.tables.get().cloned();
+        let (tables, readers) = (self.tables.get().cloned(), Arc::clone(&self.counters.readers));
         let submitted = self.threads.submit(&self.read_lane, move || {
-            let reader = reader.map_or_else(|| Reader::open(&queue, &options, tables.as_ref()), Ok);
+            let reader = reader.map_or_else(|| Reader::open(&queue, &options, tables.as_ref(), &readers), Ok);
             let result = reader.map(|mut reader| {
                 if !reader.connection.is_autocommit() {
                     // The open transaction pinned a view that does not wait. It only read: begin again.
                     reader.connection.rollback();
                     work.restart();
                 }
-                let Reader {
-                    mut connection,
-                    backend,
-                    limits,
-                } = reader;
                 let is_awaited = || !reply.is_closed();
                 let run = |connection: &mut Connection| resume(connection, &mut work);
-                let progress = interruptible.run(&mut connection, is_awaited, run);
-                let reader = Reader {
-                    connection,
-                    backend,
-                    limits,
-                };
+                let progress = interruptible.run(&mut reader.connection, is_awaited, run);
                 // Whoever is not there to take the answer takes any.
                 (work, progress.unwrap_or(Progress::Done), reader)
             });
@@ -345,6 +336,9 @@ impl Database {
         let Some(reader) = reader.filter(Reader::is_shareable) else {
             return;
         };
+        if self.counters.readers.load(Ordering::Relaxed) > self.options.readers_node_max {
+            return;
+        }
         let mut idle = self.readers.lock();
         if idle.len() < self.options.idle_readers_max {
             idle.push(reader);
@@ -406,6 +400,13 @@ impl Database {
             && self.queue.is_idle()
     }
 
+    /// Closes the idle readers, if nobody asked for anything for `time`.
+    pub(super) fn close_idle_readers(&self, time: Duration) {
+        if self.used.lock().elapsed() >= time {
+            self.readers.lock().clear();
+        }
+    }
+
     /// Closes the connections of an idle database.
     pub(super) fn close_connections(&self) {
         self.readers.lock().clear();
@@ -438,7 +439,12 @@ impl Reader {
         !self.connection.is_marked() && !self.connection.is_poisoned()
     }
 
-    fn open(queue: &Arc<Queue>, options: &Options, tables: Option<&Arc<[Table]>>) -> Result<Reader, Error> {
+    fn open(
+        queue: &Arc<Queue>,
+        options: &Options,
+        tables: Option<&Arc<[Table]>>,
+        readers: &Arc<AtomicUsize>,
+    ) -> Result<Reader, Error> {
         let backend = ConnectionBackend::new(Arc::clone(queue));
         let limits = **queue.database.limits.load();
         let connection = connect(&backend, options, &limits, tables)?;
@@ -446,6 +452,7 @@ impl Reader {
             connection,
             backend,
             limits,
+            _counted: Counted::new(readers),
         })
     }
 }

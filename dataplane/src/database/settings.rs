@@ -40,6 +40,8 @@ pub struct Options {
     pub streams_max: usize,
     /// Idle reader connections kept per database.
     pub idle_readers_max: usize,
+    /// Reader connections of the node, beyond which none is kept after its use.
+    pub readers_node_max: usize,
     /// How long the reply of a request with an idempotency key is kept.
     pub keys_kept_for: Duration,
     /// Idempotency keys of one database that are kept at once.
@@ -72,6 +74,8 @@ impl Options {
             overlay_wait: Duration::from_secs(2),
             streams_max: 1024,
             idle_readers_max: 8,
+            // About 50 KiB each.
+            readers_node_max: 1000,
             keys_kept_for: Duration::from_secs(24 * 3600),
             keys_max: 100_000,
             sql: sql::Limits::default(),

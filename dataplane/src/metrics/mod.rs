@@ -159,6 +159,12 @@ impl Numbers {
         errors(encoder, &counters.statements.errors())?;
         gauge(
             encoder,
+            "orion_reader_connections",
+            "SQLite connections that only read, busy or idle",
+            counters.readers.load(Relaxed) as u64,
+        )?;
+        gauge(
+            encoder,
             "orion_databases_open",
             "Databases in use",
             node.databases.open_count() as u64,

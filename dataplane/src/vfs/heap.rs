@@ -27,7 +27,7 @@ const PAGES_AT_ONCE: c_int = 0;
 const LOOKASIDE_SLOT: c_int = 1200;
 
 /// Slots of it; SQLite's default of 40 is 48 KiB.
-const LOOKASIDE_SLOTS: c_int = 12;
+const LOOKASIDE_SLOTS: c_int = 8;
 
 thread_local! {
     /// Who pays for what SQLite allocates on this thread; null for nobody.

@@ -171,3 +171,22 @@ async fn changed_limits_hold_at_once_for_connections_that_are_open() {
     );
     setup.node.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_node_keeps_no_more_readers_than_its_limit() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let setup = Setup::start(dir.path(), |options| options.database.readers_node_max = 3).await;
+    for i in 0..10 {
+        let name = format!("db-{i}");
+        let created = setup.node.create(&name, Limits::default(), None).await;
+        created.expect("created");
+        let database = setup.node.databases.find(&name).expect("there");
+        for _ in 0..2 {
+            let results = run(&database, &["SELECT 1"]).await.expect("it runs");
+            results[0].as_ref().expect("a row");
+        }
+    }
+    let readers = &setup.node.databases.counters().readers;
+    assert_eq!(readers.load(Ordering::Relaxed), 3);
+    setup.node.stop().await;
+}
