@@ -56,7 +56,7 @@ pub(super) fn write(result: &StatementResult, mode: Mode, out: &mut impl Write) 
         }
         Mode::Json => {
             let rows: Vec<_> = result.rows.iter().map(|row| object(&names, row)).collect();
-            writeln!(out, "{}", serde_json::Value::Array(rows))
+            writeln!(out, "[{}]", rows.join(","))
         }
     }
 }
@@ -121,18 +121,23 @@ fn quoted(cell: String) -> String {
     }
 }
 
-fn object(names: &[&str], row: &[Value]) -> serde_json::Value {
-    let field = |value: &Value| match value {
-        Value::Null => json!(null),
-        Value::Integer(number) => json!(number),
-        Value::Real(number) => json!(number),
-        other => json!(text(other)),
-    };
-    names
+/// An object with its members in the order of the columns, and all of them: a map would sort them and keep one
+/// of those with the same name.
+fn object(names: &[&str], row: &[Value]) -> String {
+    let members: Vec<String> = names
         .iter()
         .zip(row)
-        .map(|(name, value)| ((*name).to_owned(), field(value)))
-        .collect()
+        .map(|(name, value)| {
+            let value = match value {
+                Value::Null => json!(null),
+                Value::Integer(number) => json!(number),
+                Value::Real(number) => json!(number),
+                other => json!(text(other)),
+            };
+            format!("{}:{value}", json!(name))
+        })
+        .collect();
+    format!("{{{}}}", members.join(","))
 }
 
 #[cfg(test)]
@@ -178,5 +183,21 @@ mod tests {
             rendered(Mode::Table),
             "┌─────┬─────────┐\n│ id  ┆ it      │\n╞═════╪═════════╡\n│   1 ┆ a,\"b\"   │\n│ 2.0 ┆ NULL    │\n│  30 ┆ x'00ff' │\n└─────┴─────────┘\n"
         );
+    }
+
+    #[test]
+    fn json_keeps_order_and_number_of_the_columns() {
+        let column = |name: &str| Column {
+            name: Some(name.into()),
+            decltype: None,
+        };
+        let result = StatementResult {
+            cols: ["b", "a\"", "b"].map(column).to_vec(),
+            rows: vec![vec![Value::Integer(1), Value::Integer(2), Value::Integer(3)]],
+            ..StatementResult::default()
+        };
+        let mut out = Vec::new();
+        write(&result, Mode::Json, &mut out).expect("memory");
+        assert_eq!(out, b"[{\"b\":1,\"a\\\"\":2,\"b\":3}]\n");
     }
 }
