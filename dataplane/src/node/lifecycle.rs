@@ -128,7 +128,7 @@ impl Node {
             .map_err(|error: orion_api::InvalidName| LifecycleError::Name(error.to_string()))?;
         if RESERVED.contains(&name.as_str()) || name.as_str().starts_with('_') {
             return Err(LifecycleError::Name(format!(
-                "{name:?} is a name that the service uses itself; choose another"
+                "\"{name}\" is a name that the service uses itself; choose another"
             )));
         }
         // An operation's database has the operation's id, so that a repetition finds what it made.
