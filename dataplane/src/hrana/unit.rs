@@ -184,7 +184,7 @@ impl Unit {
         }
         let class = match connection.classify(sql) {
             Ok(class) => class,
-            Err(error) => return Ok(Err(result::error(&error))),
+            Err(error) => return self.turn_or(&error, connection).map(Err),
         };
         if self.access == Access::Read && class.writes {
             return Ok(Err(read_only()));

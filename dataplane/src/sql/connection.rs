@@ -164,6 +164,7 @@ impl Connection {
     pub fn sequence(&mut self, sql: &str, budget: &mut Budget) -> Result<(), Error> {
         let began = Instant::now();
         let result = self.enter(|connection| {
+            connection.admit_text(sql)?;
             let mut batch = Batch::new(&connection.inner, sql);
             loop {
                 connection.arm(budget);
@@ -183,6 +184,16 @@ impl Connection {
         });
         self.ended(sql, began, result.as_ref().map(|()| 0));
         result
+    }
+
+    /// INVARIANT: no long text is prepared where only what is brief may run. Tested by
+    /// `what_may_take_long_in_one_call_is_not_brief`.
+    pub(super) fn admit_text(&self, sql: &str) -> Result<(), Error> {
+        if sql.len() > BRIEF_SQL_BYTES && self.watch.is_brief() {
+            self.link.set_wants_patience();
+            return Err(Error::interrupted());
+        }
+        Ok(())
     }
 
     /// What the statement is and asks for, without running it.
@@ -231,8 +242,8 @@ impl Connection {
     }
 
     /// Until it is called with `None`: a statement that is not over by then, that needs a page from the object
-    /// store, a value of more than `BRIEF_VALUE_BYTES` or a function that may take long in one call, is ended,
-    /// and [`Connection::take_wants_patience`] says so. Ending a write ends its transaction.
+    /// store, a value of more than `BRIEF_VALUE_BYTES` or a function that may take long in one call, or whose text
+    /// has more than `BRIEF_SQL_BYTES`, is ended, and [`Connection::take_wants_patience`] says so. Ending a write ends its transaction.
     ///
     /// INVARIANT: nothing that a statement can do holds up a thread that serves others for long. SQLite looks at
     /// its clock between operations only; a function's call is one, also in a CHECK or an index where nobody sees
@@ -373,6 +384,8 @@ impl Connection {
 
 /// Bytes of a value where only what is brief may run: the square of it takes SQLite less than a second.
 const BRIEF_VALUE_BYTES: u32 = 16 << 10;
+/// Bytes of a text that is prepared there. A megabyte takes SQLite up to a second, and it never looks at its clock.
+const BRIEF_SQL_BYTES: usize = 16 << 10;
 
 fn poisoned() -> Error {
     Error::new(

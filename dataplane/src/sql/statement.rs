@@ -79,6 +79,7 @@ impl Connection {
             true => BEGIN_READ_ONLY,
             false => sql.trim(),
         };
+        self.admit_text(text)?;
         match purpose {
             For::Running => self.policy.begin_prepare(),
             For::Looking => self.policy.begin_look(),

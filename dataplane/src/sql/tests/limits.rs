@@ -267,6 +267,17 @@ fn what_may_take_long_in_one_call_is_not_brief() {
         connection.rollback();
         run(&mut connection, sql).expect("with patience it runs");
     }
+    let long = format!("VALUES (1){}", ",(1)".repeat(5000));
+    connection.set_brief(far());
+    error(&mut connection, &long);
+    assert!(connection.take_wants_patience(), "to run");
+    let budget = &mut Budget::lasting(Duration::from_secs(60), u64::MAX);
+    assert!(connection.sequence(&long, budget).is_err());
+    assert!(connection.take_wants_patience(), "as a script");
+    assert!(connection.classify(&long).is_err() && connection.take_wants_patience());
+    assert!(connection.describe(&long).is_err() && connection.take_wants_patience());
+    connection.set_brief(None);
+    run(&mut connection, &long).expect("with patience it runs");
     connection.set_brief(far());
     for sql in [
         "SELECT length(v) FROM n WHERE length(v) < 100",
