@@ -6,8 +6,9 @@
 //!
 //! Streams that hold a connection are limited by `seats`: past the limit the one of its database that rested
 //! outside of a transaction for longest makes room ([`Streams::make_room`]), because clients that never close
-//! would lock everybody out; where there is none, a new one is refused. A stream that holds no connection is a
-//! number and costs about two hundred bytes: past their limit the one that was idle for longest goes.
+//! would lock everybody out; else one whose transaction was rolled back; where there is none, a new one is
+//! refused. A stream that holds no connection is a number and costs about two hundred bytes: past their limit
+//! the one that was idle for longest goes.
 //!
 //! INVARIANT: a stale, replayed or forged baton changes nothing.
 //! Time comes in from outside. Streams that were idle for too long are found by `take` and by
@@ -117,6 +118,8 @@ struct Table<S> {
     unconnected: BTreeMap<u64, u64>,
     /// Idle streams with a connection but no transaction, by database, the longest idle first.
     connected: BTreeMap<(DatabaseId, u64), u64>,
+    /// Idle streams that were within a transaction, likewise.
+    transactions: BTreeMap<(DatabaseId, u64), u64>,
     ticks: u64,
 }
 
@@ -131,7 +134,7 @@ struct Idle<S> {
     state: S,
     since: Instant,
     rest: Rest,
-    /// Its place in `unconnected` or `connected`.
+    /// Its place in `unconnected`, `connected` or `transactions`.
     place: (DatabaseId, u64),
 }
 
@@ -144,6 +147,7 @@ impl<S: Kept> Streams<S> {
             streams: HashMap::new(),
             unconnected: BTreeMap::new(),
             connected: BTreeMap::new(),
+            transactions: BTreeMap::new(),
             ticks: 0,
         };
         Streams {
@@ -204,12 +208,16 @@ impl<S: Kept> Streams<S> {
         ended.len()
     }
 
-    /// Ends the stream of this database that rests with its connection for longest; whether there was one.
+    /// Ends the stream of this database that rests with its connection for longest, else one whose transaction the
+    /// database has rolled back since; whether there was one.
     pub fn make_room(&self, database: DatabaseId) -> bool {
         let mut table = self.table.lock();
         let of_database = (database, 0)..=(database, u64::MAX);
-        let longest = table.connected.range(of_database).next();
-        let stream = longest.map(|(_, stream)| *stream);
+        let longest = table.connected.range(of_database.clone()).next();
+        let mut transactions = table.transactions.range(of_database);
+        let stream = longest
+            .or_else(|| transactions.find(|(_, stream)| table.is_rolled_back(**stream)))
+            .map(|(_, stream)| *stream);
         let ended = stream.and_then(|stream| table.end(stream));
         drop(table);
         ended.is_some()
@@ -250,7 +258,7 @@ impl<S: Kept> Table<S> {
         match rest {
             Rest::Unconnected => self.unconnected.insert(self.ticks, stream),
             Rest::Connected => self.connected.insert(place, stream),
-            Rest::Transaction => None,
+            Rest::Transaction => self.transactions.insert(place, stream),
         };
         let entry = self.streams.get_mut(&stream)?;
         entry.idle = Some(Idle {
@@ -262,9 +270,16 @@ impl<S: Kept> Table<S> {
         Some(entry.sequence)
     }
 
+    /// Whether an idle stream that was within a transaction is not any more.
+    fn is_rolled_back(&self, stream: u64) -> bool {
+        let idle = self.streams.get(&stream).and_then(|entry| entry.idle.as_ref());
+        idle.is_some_and(|idle| idle.state.rest() != Rest::Transaction)
+    }
+
     fn forget_place(&mut self, place: (DatabaseId, u64)) {
         self.unconnected.remove(&place.1);
         self.connected.remove(&place);
+        self.transactions.remove(&place);
     }
 
     fn end(&mut self, stream: u64) -> Option<Entry<S>> {
@@ -460,5 +475,27 @@ mod tests {
         assert!(!streams.make_room(database), "a lent stream is not at rest");
         drop(lent);
         assert!(streams.make_room(other));
+    }
+
+    #[test]
+    fn a_transaction_that_was_rolled_back_makes_room() {
+        struct Shared(Arc<Mutex<Rest>>);
+        impl Kept for Shared {
+            fn rest(&self) -> Rest {
+                *self.0.lock()
+            }
+        }
+        let (database, now) = (DatabaseId::random(), Instant::now());
+        let streams = Streams::new(NodeKey::from_bytes([1; 32]), StreamLimits::default());
+        let rests = [(); 3].map(|()| Arc::new(Mutex::new(Rest::Transaction)));
+        let batons = rests
+            .clone()
+            .map(|rest| streams.open(database).give_back(Shared(rest), now));
+        assert!(!streams.make_room(database), "nobody loses an open transaction");
+        *rests[1].lock() = Rest::Connected;
+        assert!(streams.make_room(database));
+        assert!(!streams.make_room(database));
+        let alive = batons.map(|baton| streams.take(&baton, database, now).is_ok());
+        assert_eq!(alive, [true, false, true]);
     }
 }
