@@ -51,6 +51,8 @@ const GIVES_WAY: ThreadSchedulePolicy = ThreadSchedulePolicy::Normal(NormalThrea
 
 /// Threads with a heavy task that are replaced before they end.
 const HEAVY_MAX: usize = 64;
+/// How long the stop waits for what runs.
+const STOP: Duration = Duration::from_secs(5);
 
 /// A fixed set of named threads.
 pub(crate) struct SqlThreads {
@@ -215,16 +217,30 @@ impl SqlThreads {
     }
 
     /// Ends the threads after what they run now; what waits is dropped, and its requests learn that their
-    /// channels closed.
+    /// channels closed. Nothing ends a call of SQLite's that takes days: what runs past `STOP` goes on alone.
     pub(crate) fn stop(&self) {
+        self.stop_within(STOP);
+    }
+
+    fn stop_within(&self, time: Duration) {
+        let until = Instant::now() + time;
         self.shared.state.lock().stopped = true;
         self.shared.wake.notify_all();
         self.shared.relief.notify_all();
         let threads = std::mem::take(&mut self.shared.state.lock().joins);
+        let mut left_alone = 0;
         for thread in threads.into_values() {
-            if thread.join().is_err() {
+            while !thread.is_finished() && Instant::now() < until {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            if !thread.is_finished() {
+                left_alone += 1;
+            } else if thread.join().is_err() {
                 tracing::error!("an SQL thread panicked");
             }
+        }
+        if left_alone > 0 {
+            tracing::warn!(left_alone, "statements did not end; they are left alone");
         }
     }
 
@@ -505,6 +521,22 @@ mod tests {
         }
         stop.store(true, Ordering::Relaxed);
         threads.stop();
+    }
+
+    #[test]
+    fn a_task_that_does_not_end_does_not_hold_up_the_stop() {
+        let threads = SqlThreads::start(1).expect("threads");
+        let lane = Lane::new(1, 1);
+        let (release, held) = mpsc::channel::<()>();
+        let (begun, begins) = mpsc::channel();
+        let task = move || {
+            let _ = begun.send(());
+            let _ = held.recv();
+        };
+        threads.submit(&lane, task).expect("runs");
+        begins.recv_timeout(DEADLINE).expect("it runs");
+        threads.stop_within(Duration::ZERO);
+        drop(release);
     }
 
     #[test]
