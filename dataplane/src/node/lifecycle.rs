@@ -252,7 +252,13 @@ impl Node {
             database: Bytes::copy_from_slice(database.id.as_bytes()),
             dropped_at_ms: now_ms(),
         };
-        self.group.write(Kind::Drop(drop)).await?;
+        match self.group.write(Kind::Drop(drop)).await {
+            // Somebody else was faster; what they began is completed here too.
+            Err(group::Error::Refused(_)) if !database.is_active() => {}
+            written => {
+                written?;
+            }
+        }
         self.chains
             .release_name(&database.name, database.id, operation)
             .await?;

@@ -192,6 +192,21 @@ async fn a_dropped_name_can_be_used_again_by_another_database() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn drops_at_once_all_succeed() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let node = Node::start(options(dir.path())).await.expect("starts");
+    with_table(&node, "app").await;
+    let id = node.get("app").expect("there").id;
+    let drops = futures::future::join_all((0..16).map(|_| node.drop_database("app"))).await;
+    for dropped in drops {
+        assert_eq!(dropped.expect("dropped").id, id);
+    }
+    with_table(&node, "app").await;
+    assert_eq!(count(&node, "app").await, 0);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_statement_whose_client_is_gone_holds_up_nobody() {
     let dir = tempfile::tempdir().expect("a folder");
     let node = Node::start(options(dir.path())).await.expect("starts");

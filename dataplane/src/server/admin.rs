@@ -140,23 +140,26 @@ impl Admin for NodeAdmin {
             .idempotency_key
             .as_ref()
             .map(|key| operation(&wish.name, key));
-        if let Ok(info) = self.node.get(wish.name.as_str()) {
+        let existing = || {
+            let info = self.node.get(wish.name.as_str()).ok()?;
             let is_same = match operation {
                 Some(operation) => info.id.as_bytes() == operation.as_bytes(),
                 None => info.limits == limits,
             };
-            return if is_same {
-                Ok(Created::Existing(self.database(info)))
-            } else {
-                Err(error(LifecycleError::Exists(wish.name)))
-            };
+            Some(match is_same {
+                true => Ok(Created::Existing(self.database(info))),
+                false => Err(error(LifecycleError::Exists(wish.name.clone()))),
+            })
+        };
+        if let Some(existing) = existing() {
+            return existing;
         }
-        let info = self
-            .node
-            .create(wish.name.as_str(), limits, operation)
-            .await
-            .map_err(error)?;
-        Ok(Created::New(self.database(info)))
+        match self.node.create(wish.name.as_str(), limits, operation).await {
+            Ok(info) => Ok(Created::New(self.database(info))),
+            // Somebody else was faster.
+            Err(taken @ LifecycleError::Exists(_)) => existing().unwrap_or_else(|| Err(error(taken))),
+            Err(other) => Err(error(other)),
+        }
     }
 
     async fn get_database(&self, name: DatabaseName) -> Result<Database, Error> {
@@ -300,4 +303,28 @@ fn limits_of(limits: &entry::Limits) -> Limits {
 
 fn error(error: LifecycleError) -> Error {
     Error::new(error.code(), causes::text(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::tests::options;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn creates_of_one_name_at_once_answer_with_one_database() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let node = Node::start(options(dir.path())).await.expect("starts");
+        let admin = NodeAdmin::new(Arc::clone(&node), "http://here".into());
+        let wish = || CreateDatabase::named("app".parse().expect("a name"));
+        let creates = (0..16).map(|_| admin.create_database(wish()));
+        for created in futures::future::join_all(creates).await {
+            let (Created::New(database) | Created::Existing(database)) = created.expect("it is there");
+            assert_eq!(database.id, node.get("app").expect("there").id);
+        }
+        let mut other = wish();
+        other.limits.streams = Some(7);
+        let refused = admin.create_database(other).await.err().expect("other wishes");
+        assert_eq!(refused.code, Code::DatabaseExists);
+        node.stop().await;
+    }
 }
