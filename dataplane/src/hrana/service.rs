@@ -185,6 +185,7 @@ impl<T: Target> Service<T> {
     fn seat(&self, database: DatabaseId) -> Result<Seat, Full> {
         match self.seats.take(database) {
             Err(_) if self.streams.make_room(database) => self.seats.take(database),
+            Err(Full::Node(_)) if self.streams.make_room_on_node() => self.seats.take(database),
             taken => taken,
         }
     }

@@ -6,9 +6,10 @@
 //!
 //! Streams that hold a connection are limited by `seats`: past the limit the one of its database that rested
 //! outside of a transaction for longest makes room ([`Streams::make_room`]), because clients that never close
-//! would lock everybody out; else one whose transaction was rolled back; where there is none, a new one is
-//! refused. A stream that holds no connection is a number and costs about two hundred bytes: past their limit
-//! the one that was idle for longest goes.
+//! would lock everybody out; else one whose transaction was rolled back; else, if it is the node that is full,
+//! one of the database that has the most at rest. Where there is none, a new one is refused. A stream that
+//! holds no connection is a number and costs about two hundred bytes: past their limit the one that was idle
+//! for longest goes.
 //!
 //! INVARIANT: a stale, replayed or forged baton changes nothing.
 //! Time comes in from outside. Streams that were idle for too long are found by `take` and by
@@ -221,6 +222,16 @@ impl<S: Kept> Streams<S> {
         let ended = stream.and_then(|stream| table.end(stream));
         drop(table);
         ended.is_some()
+    }
+
+    /// The same where the node is full: for a stream of the database that has the most of them at rest.
+    pub fn make_room_on_node(&self) -> bool {
+        let mut at_rest: HashMap<DatabaseId, usize> = HashMap::new();
+        for (database, _) in self.table.lock().connected.keys() {
+            *at_rest.entry(*database).or_default() += 1;
+        }
+        let most = at_rest.into_iter().max_by_key(|(_, count)| *count);
+        most.is_some_and(|(database, _)| self.make_room(database))
     }
 
     /// Streams that are open, lent out or idle.
@@ -497,5 +508,18 @@ mod tests {
         assert!(!streams.make_room(database));
         let alive = batons.map(|baton| streams.take(&baton, database, now).is_ok());
         assert_eq!(alive, [true, false, true]);
+    }
+
+    #[test]
+    fn a_full_node_takes_from_the_database_with_the_most() {
+        let (streams, now) = (streams(9), Instant::now());
+        let (few, many) = (DatabaseId::random(), DatabaseId::random());
+        assert!(!streams.make_room_on_node());
+        let open = |database| streams.open(database).give_back(State(Rest::Connected), now);
+        let (one, oldest, newer) = (open(few), open(many), open(many));
+        assert!(streams.make_room_on_node());
+        assert!(streams.take(&oldest, many, now).is_err());
+        assert!(streams.take(&newer, many, now).is_ok());
+        assert!(streams.take(&one, few, now).is_ok());
     }
 }
