@@ -11,7 +11,7 @@ use object_store::path::Path;
 use orion_api::{DatabaseId, Epoch};
 use parking_lot::Mutex;
 use slatedb::db_cache::DbCache;
-use slatedb::db_cache::foyer::{FoyerCache, FoyerCacheOptions};
+use slatedb::db_cache::moka::{MokaCache, MokaCacheOptions};
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -87,9 +87,9 @@ struct Slot {
 impl Bases {
     /// Opens nothing and sends nothing.
     pub fn new(store: Store, options: Options) -> Bases {
-        let cache = FoyerCache::new_with_opts(FoyerCacheOptions {
+        let cache = MokaCache::new_with_opts(MokaCacheOptions {
             max_capacity: options.block_cache_bytes,
-            shards: 4,
+            ..MokaCacheOptions::default()
         });
         Bases(Arc::new(Inner {
             objects: Arc::new(super::sealed::Sealed(store.objects())),

@@ -160,7 +160,7 @@ impl Group {
         if !self.serves() {
             return Err(NotProposed::NotLeader);
         }
-        if !self.has_disk_room() {
+        if !self.has_disk_room() && !makes_room(&proposal) {
             return Err(NotProposed::DiskFull);
         }
         // `sent` is what tells "was never handed over" from "was handed over and then dropped".
@@ -221,17 +221,27 @@ impl Group {
     /// Writes a local snapshot and lets the log up to it go, whenever there is enough of it.
     pub(crate) async fn keep_log_short(self: Arc<Group>, options: Options, stop: CancellationToken) {
         let mut last = Instant::now();
+        // What a snapshot that was asked for will hold: bytes applied, and the index that says that it is there.
+        let mut asked: Option<(u64, u64)> = None;
         let mut ticks = tokio::time::interval(Duration::from_secs(1));
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+            let written = self.metrics().snapshot.map(|id| id.index);
+            if let Some((bytes, _)) = asked.take_if(|(_, index)| written.is_some_and(|is| is >= *index)) {
+                self.snapshot_bytes.store(bytes, Ordering::Relaxed);
+                last = Instant::now();
+            }
             let applied = self.catalog.applied_bytes.load(Ordering::Relaxed);
             let since = applied - self.snapshot_bytes.load(Ordering::Relaxed);
-            let is_old = last.elapsed() >= options.snapshot_age && since > 0;
-            if since >= options.snapshot_log_bytes || is_old {
-                self.snapshot_bytes.store(applied, Ordering::Relaxed);
-                last = Instant::now();
-                if let Err(error) = self.raft.trigger().snapshot().await {
-                    tracing::error!(group = %self.name, %error, "no local snapshot");
-                }
+            let is_old = last.elapsed() >= options.snapshot_age;
+            // On a full disk the log's oldest segments may be all the room that there is.
+            let lacks_room = !self.log.is_writable();
+            if since < options.snapshot_log_bytes && !(since > 0 && (is_old || lacks_room)) {
+                continue;
+            }
+            // While Raft writes one, it takes no notice: that one may have begun before, so it is asked again.
+            asked.get_or_insert((applied, self.applied_index().0));
+            if let Err(error) = self.raft.trigger().snapshot().await {
+                tracing::error!(group = %self.name, %error, "no local snapshot");
             }
         }
     }
@@ -283,6 +293,15 @@ impl Group {
             tracing::error!(group = %self.name, %error, "Raft did not stop in order");
         }
     }
+}
+
+/// What lets overlay, local snapshots, log and object store become smaller, in a few bytes: on a full disk it goes into
+/// the log's reserve. Refused, it would be missing for ever, and no room would ever come.
+fn makes_room(proposal: &Proposal) -> bool {
+    matches!(
+        proposal.command.kind,
+        Some(Kind::Materialized(_) | Kind::Unpin(_) | Kind::Drop(_) | Kind::Purged(_))
+    )
 }
 
 fn outcome(result: Option<WriteResult>) -> Outcome {

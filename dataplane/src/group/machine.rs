@@ -295,29 +295,33 @@ impl RaftStateMachine<Types> for Machine {
     }
 }
 
-/// How long a local snapshot waits for room on the disk before it is tried again.
-const RETRY: std::time::Duration = std::time::Duration::from_secs(1);
-
 impl RaftSnapshotBuilder<Types> for Captured {
     type SnapshotData = SnapshotFile;
 
     async fn build_snapshot(&mut self) -> io::Result<SnapshotOf<Types, SnapshotFile>> {
-        let snapshot = loop {
-            let captured = self.clone();
-            let written = tokio::task::spawn_blocking(move || captured.write()).await;
-            match written.map_err(io::Error::other)? {
-                // To Raft a snapshot that failed is the end of the group. The log has what it would hold: it can wait.
-                Err(error) if error.is_for_lack_of_room() => {
-                    tracing::warn!(%error, "no room for a local snapshot; it will be tried again");
-                    tokio::time::sleep(RETRY).await;
-                }
-                written => break written.map_err(io::Error::other)?,
+        let captured = self.clone();
+        let written = tokio::task::spawn_blocking(move || captured.write()).await;
+        match written.map_err(io::Error::other)? {
+            Ok(snapshot) => Ok(SnapshotOf::<Types, SnapshotFile> {
+                meta: SnapshotMetaOf::<Types> {
+                    last_log_id: self.last,
+                    last_membership: self.membership.clone(),
+                },
+                snapshot,
+            }),
+            // To Raft a snapshot that failed is the end of the group. One that holds nothing is older than any and
+            // changes nothing; the next that is asked for may be smaller, because what was materialized meanwhile
+            // is not in it.
+            Err(error) if error.is_for_lack_of_room() => {
+                tracing::warn!(%error, "no room for a local snapshot; it will be tried again");
+                Ok(SnapshotOf::<Types, SnapshotFile> {
+                    meta: SnapshotMetaOf::<Types>::default(),
+                    snapshot: SnapshotFile {
+                        path: self.path.clone(),
+                    },
+                })
             }
-        };
-        let meta = SnapshotMetaOf::<Types> {
-            last_log_id: self.last,
-            last_membership: self.membership.clone(),
-        };
-        Ok(SnapshotOf::<Types, SnapshotFile> { meta, snapshot })
+            Err(error) => Err(io::Error::other(error)),
+        }
     }
 }

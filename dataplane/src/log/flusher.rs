@@ -415,10 +415,8 @@ impl Flusher {
 
     /// Goes to the next segment if `bytes` do not fit into this one.
     fn make_room(&mut self, bytes: u64) -> Result<(), Error> {
-        let left = self.left();
-        if left >= bytes {
-            let has_room = left - bytes >= RESERVE_BYTES;
-            self.core.has_room.store(has_room, Ordering::Relaxed);
+        if self.left() >= bytes {
+            self.note_room(bytes);
             return Ok(());
         }
         let last = self.segments.back().map(|segment| segment.path.clone());
@@ -434,7 +432,16 @@ impl Flusher {
             .insert(next.sequence, Arc::clone(&next.file));
         self.segments.push_back(next);
         self.end = HEADER as u64;
-        self.repeat_metas()
+        self.repeat_metas()?;
+        // Even if the disk has no room for the one after it, this one is there to be filled.
+        self.note_room(bytes);
+        Ok(())
+    }
+
+    /// Whether the segment holds the reserve after `bytes` more.
+    fn note_room(&self, bytes: u64) {
+        let has_room = self.left().saturating_sub(bytes) >= RESERVE_BYTES;
+        self.core.has_room.store(has_room, Ordering::Relaxed);
     }
 
     /// The first frame of a segment: the meta data of all groups.

@@ -58,7 +58,8 @@ async fn a_full_disk_refuses_writes_serves_reads_and_heals_without_losing_a_row(
             seen = now;
         }
         std::fs::remove_file(&filler).expect("removed");
-        writable(&client, round).await;
+        println!("round {round}: {}", usage(&data));
+        writable(&client, round, &data).await;
         // With room again, what was in flight is there, and what was refused is not.
         oracle.check(&server).await;
     }
@@ -95,13 +96,38 @@ fn fill(path: &Path) {
     }
 }
 
-async fn writable(client: &Client, round: usize) {
+/// Bytes below each folder of `data`, for whoever has to find out why it does not heal.
+fn usage(data: &Path) -> String {
+    fn bytes(path: &Path) -> u64 {
+        let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+        entries
+            .map(|entry| match entry.metadata() {
+                Ok(metadata) if metadata.is_dir() => bytes(&entry.path()),
+                Ok(metadata) => metadata.len(),
+                Err(_) => 0,
+            })
+            .sum()
+    }
+    let folders = std::fs::read_dir(data).into_iter().flatten().flatten();
+    folders
+        .map(|folder| {
+            let path = folder.path();
+            format!("{}: {} KiB, ", path.display(), bytes(&path) >> 10)
+        })
+        .collect()
+}
+
+async fn writable(client: &Client, round: usize, data: &Path) {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let create = Statement::new(format!("CREATE TABLE IF NOT EXISTS healed{round} (a)"));
         match client.execute(create, &SqlOptions::default()).await {
             Ok(_) => return,
-            Err(error) => assert!(Instant::now() < deadline, "it does not heal: {error}"),
+            Err(error) => assert!(
+                Instant::now() < deadline,
+                "it does not heal: {error}; {}",
+                usage(data)
+            ),
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
