@@ -323,7 +323,7 @@ mod tests {
         }
         let mut other = wish();
         other.limits.streams = Some(7);
-        let refused = admin.create_database(other).await.err().expect("other wishes");
+        let refused = admin.create_database(other).await.expect_err("other wishes");
         assert_eq!(refused.code, Code::DatabaseExists);
         node.stop().await;
     }
