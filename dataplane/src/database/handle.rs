@@ -1,6 +1,7 @@
 //! One database of this node, as the transports use it.
 
 use super::backend::ConnectionBackend;
+use super::brief::{BRIEF, briefly};
 use super::counters::{CodeLabel, Counted, Counters};
 use super::hints::{Hints, Unit};
 use super::interrupt::interruptible;
@@ -57,9 +58,6 @@ struct Reader {
     limits: Limits,
     _counted: Counted,
 }
-
-/// How long a read may hold up the thread that serves its connection.
-const BRIEF: Duration = Duration::from_micros(300);
 
 /// How a read on a reader ended.
 enum Read<W> {
@@ -426,12 +424,10 @@ fn resume<W: Work>(connection: &mut Connection, work: &mut W) -> Progress {
 
 impl Reader {
     fn resume_briefly<W: Work>(&mut self, work: &mut W) -> Progress {
-        self.backend.set_brief(true);
-        self.connection.set_brief(Some(Instant::now() + BRIEF));
-        let progress = resume(&mut self.connection, work);
-        self.connection.set_brief(None);
-        self.backend.set_brief(false);
-        progress
+        let until = Instant::now() + BRIEF;
+        briefly(&mut self.connection, &self.backend, until, |connection| {
+            resume(connection, work)
+        })
     }
 
     /// Nothing is left behind on it that the next user could see.

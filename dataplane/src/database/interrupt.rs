@@ -11,30 +11,15 @@ pub(super) struct Running(Mutex<Option<InterruptHandle>>);
 /// Kept by the one who waits. Dropped while the work runs, it ends the statement at hand and those after it.
 pub(super) struct Waiter(Arc<Running>);
 
-/// Goes with the work.
-pub(super) struct Interruptible(Arc<Running>);
-
-/// The two ends.
-pub(super) fn interruptible() -> (Waiter, Interruptible) {
+/// The two ends: the second goes with the work.
+pub(super) fn interruptible() -> (Waiter, Arc<Running>) {
     let running = Arc::<Running>::default();
-    (Waiter(Arc::clone(&running)), Interruptible(running))
+    (Waiter(Arc::clone(&running)), running)
 }
 
 impl Drop for Waiter {
     fn drop(&mut self) {
         self.0.interrupt();
-    }
-}
-
-impl Interruptible {
-    /// See [`Running::run`].
-    pub(super) fn run<R>(
-        &self,
-        connection: &mut Connection,
-        is_awaited: impl FnOnce() -> bool,
-        work: impl FnOnce(&mut Connection) -> R,
-    ) -> Option<R> {
-        self.0.run(connection, is_awaited, work)
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod answer;
 mod backend;
+mod brief;
 mod counters;
 mod databases;
 mod error;

@@ -17,6 +17,7 @@
 
 use super::answer::Answer;
 use super::backend::{Began, ConnectionBackend};
+use super::brief::{BRIEF, briefly};
 use super::counters::Counters;
 use super::head::{Head, HeadView, Layer, Mark};
 use super::idempotency;
@@ -115,9 +116,6 @@ impl Pace {
 /// How long a driver stays on an SQL thread before it queues up again.
 const TURN: Duration = Duration::from_millis(5);
 
-/// How long a write may hold up the thread that serves its connection.
-const BRIEF: Duration = Duration::from_micros(300);
-
 struct Writer {
     connection: Connection,
     backend: Arc<ConnectionBackend>,
@@ -129,15 +127,12 @@ struct Writer {
 impl Writer {
     /// Runs what is left of a request, and leaves no transaction behind.
     fn resume(&mut self, request: &mut dyn Erased, pace: Pace) -> Progress {
-        if let Pace::Brief(until) = pace {
-            self.backend.set_brief(true);
-            self.connection.set_brief(Some(until));
-        }
-        let progress = request.resume(&mut self.connection);
-        if matches!(pace, Pace::Brief(_)) {
-            self.connection.set_brief(None);
-            self.backend.set_brief(false);
-        }
+        let progress = match pace {
+            Pace::Patient(_) => request.resume(&mut self.connection),
+            Pace::Brief(until) => briefly(&mut self.connection, &self.backend, until, |connection| {
+                request.resume(connection)
+            }),
+        };
         if !self.connection.is_autocommit() {
             self.connection.rollback();
         }
@@ -210,58 +205,38 @@ impl Queue {
         request: Box<dyn Erased>,
         key: Option<IdempotencyKey>,
     ) -> Result<(), Error> {
-        self.enqueue(Job::Request { request, key })
+        self.enqueue(Job::Request { request, key })?;
+        self.wake();
+        Ok(())
     }
 
-    /// Runs a request that writes here and now if nobody is before it and it is brief; else it goes on on an
-    /// SQL thread, or is queued.
+    /// Queues a request that writes, and if nobody drives the queue, drives it here and now as long as that is brief.
     pub(super) fn push_briefly(self: &Arc<Self>, request: Box<dyn Erased>) -> Result<(), Error> {
-        let generation = {
-            let state = &mut *self.state.lock();
-            let is_at_rest = !state.is_driven && !state.turn_is_taken && state.jobs.is_empty();
-            let is_full = state.head.fresh_bytes >= self.options.entry_bytes;
-            if !is_at_rest || is_full || state.head.failed.is_some() {
-                None
-            } else {
-                state.is_driven = true;
-                state.turn_is_taken = true;
-                Some(state.head.generation)
-            }
-        };
-        match generation {
-            None => self.push(request, None),
-            Some(generation) => {
-                let first = Begun::Request {
-                    request,
-                    key: None,
-                    generation,
-                };
-                Arc::clone(self).drive(Some(first), Pace::Brief(Instant::now() + BRIEF));
-                Ok(())
-            }
+        self.enqueue(Job::Request { request, key: None })?;
+        if self.begin_driving() {
+            Arc::clone(self).drive(None, Pace::Brief(Instant::now() + BRIEF));
         }
+        Ok(())
     }
 
     /// Waits for the writer's turn.
     pub(super) fn turn(self: &Arc<Self>) -> Result<oneshot::Receiver<Turn>, Error> {
         let (sender, receiver) = oneshot::channel();
         self.enqueue(Job::Turn(sender))?;
+        self.wake();
         Ok(receiver)
     }
 
-    fn enqueue(self: &Arc<Self>, job: Job) -> Result<(), Error> {
-        {
-            let state = &mut *self.state.lock();
-            if state.jobs.len() >= self.options.waiting_max {
-                let message = format!(
-                    "{} requests wait for this database already; try again later",
-                    state.jobs.len()
-                );
-                return Err(Error::new(Code::Overloaded, message));
-            }
-            state.jobs.push_back(job);
+    fn enqueue(&self, job: Job) -> Result<(), Error> {
+        let state = &mut *self.state.lock();
+        if state.jobs.len() >= self.options.waiting_max {
+            let message = format!(
+                "{} requests wait for this database already; try again later",
+                state.jobs.len()
+            );
+            return Err(Error::new(Code::Overloaded, message));
         }
-        self.wake();
+        state.jobs.push_back(job);
         Ok(())
     }
 
@@ -384,17 +359,22 @@ impl Queue {
 
     /// Sees to it that somebody drives the queue, if there is something to do.
     fn wake(self: &Arc<Self>) {
-        {
-            let state = &mut *self.state.lock();
-            let has_work = state.head.fresh.is_some()
-                || state.head.failed.is_some()
-                || (!state.turn_is_taken && !state.jobs.is_empty());
-            if state.is_driven || !has_work {
-                return;
-            }
-            state.is_driven = true;
+        if self.begin_driving() {
+            Arc::clone(self).hand_over(None);
         }
-        Arc::clone(self).hand_over(None);
+    }
+
+    /// True if there is something to do and nobody is at it: then the caller is to see to it.
+    fn begin_driving(&self) -> bool {
+        let state = &mut *self.state.lock();
+        let has_work = state.head.fresh.is_some()
+            || state.head.failed.is_some()
+            || (!state.turn_is_taken && !state.jobs.is_empty());
+        if state.is_driven || !has_work {
+            return false;
+        }
+        state.is_driven = true;
+        true
     }
 
     /// Drives the queue until nothing is left to do, or `pace` ends: then an SQL thread goes on.
