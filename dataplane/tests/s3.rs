@@ -2,6 +2,8 @@
 //!
 //! The law under trouble: every operation ends in success or in a typed error, and never in wrong data.
 
+#[path = "support/race.rs"]
+mod race;
 #[path = "support/s3.rs"]
 #[allow(dead_code, reason = "shared with the tests of a whole node")]
 mod support;
@@ -12,10 +14,11 @@ use object_store::path::Path;
 use orion::base::{self, Bases, Checkpoint, Header, Options};
 use orion::owner::{self, Cause, Chains, Claim, Incarnation, Owner};
 use orion::page::{Chain, Extent, Image, PageNo, PageSize};
-use orion::store::{Area, Config, Credentials, Kind, Operation, PutOutcome, Retry, Secret, Store};
+use orion::store::{Area, Credentials, Kind, Operation, PutOutcome, Store};
 use orion_api::{DatabaseId, Epoch, Version};
+use race::exactly_one_wins;
 use std::time::{Duration, Instant};
-use support::{BUCKET, KEY_ID, S3Server, SECRET, Trouble};
+use support::{KEY_ID, S3Server, SECRET, Trouble};
 use uuid::Uuid;
 
 const EPOCH: Epoch = Epoch(1);
@@ -29,26 +32,8 @@ const ALL_TROUBLE: Trouble = Trouble {
     lost_reply: 40,
 };
 
-fn config(server: &S3Server) -> Config {
-    let mut config = Config::new(format!("s3://{BUCKET}/root").parse().expect("a URL"));
-    config.endpoint = Some(server.endpoint());
-    config.path_style = true;
-    config.allow_http = true;
-    config.credentials = Credentials::Keys {
-        id: KEY_ID.to_owned(),
-        secret: Secret(SECRET.to_owned()),
-    };
-    config.retry = Retry {
-        attempts: 2,
-        pause: Duration::from_millis(1),
-        attempt: Duration::from_secs(2),
-        total: Duration::from_secs(5),
-    };
-    config
-}
-
 fn store(server: &S3Server) -> Store {
-    Store::open(&config(server)).expect("opens without a request")
+    Store::open(&server.store_config()).expect("opens without a request")
 }
 
 fn bases(store: &Store) -> Bases {
@@ -161,27 +146,7 @@ async fn of_many_racing_puts_exactly_one_wins_and_the_others_see_it() {
     let store = store(&server);
     for round in 0..5 {
         let path = Path::from(format!("names/x/{round}"));
-        let put = |rival: usize| {
-            let (store, path) = (store.clone(), path.clone());
-            async move {
-                store
-                    .put_if_absent(&path, Bytes::from(format!("rival {rival}")))
-                    .await
-            }
-        };
-        let outcomes = join_all((0..32).map(put)).await;
-        let stored = store.get(&path).await.expect("get").expect("one won");
-        let mut created = 0;
-        for (rival, outcome) in outcomes.into_iter().enumerate() {
-            match outcome.expect("no trouble") {
-                PutOutcome::Created | PutOutcome::Ours => {
-                    assert_eq!(stored, format!("rival {rival}"));
-                    created += 1;
-                }
-                PutOutcome::Exists(found) => assert_eq!(found, stored),
-            }
-        }
-        assert_eq!(created, 1);
+        exactly_one_wins(&store, &path, 32).await;
     }
 }
 
@@ -311,7 +276,7 @@ async fn a_store_that_is_away_is_unavailable_and_wrong_keys_are_denied_until_the
     let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).expect("write");
     write("AWS_ACCESS_KEY_ID", KEY_ID);
     write("AWS_SECRET_ACCESS_KEY", "not the secret");
-    let mut config = config(&server);
+    let mut config = server.store_config();
     config.credentials = Credentials::Directory(directory.path().to_owned());
     let store = Store::open(&config).expect("open");
     let path = Path::from("names/x/1");

@@ -17,13 +17,16 @@
 mod full;
 mod oracle;
 mod parts;
+#[path = "../support/seed.rs"]
+mod seed;
 mod server;
 mod stale;
 
 use oracle::Oracle;
-use rand::rngs::SmallRng;
-use rand::{RngExt, SeedableRng};
+use rand::RngExt;
+use seed::seeded;
 use server::{Life, Server};
+use std::ops::Range;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -88,17 +91,21 @@ async fn a_restarted_server_answers_only_when_what_it_acknowledged_is_applied() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn acknowledged_commits_survive_kills_at_random() {
-    let (mut random, rounds) = seeded(6);
+    survives_kills_at_random(Oracle::default(), 6, 8, 50..1500).await;
+}
+
+/// Lives of so many milliseconds, each ended by a kill while `writers` write.
+async fn survives_kills_at_random(mut oracle: Oracle, rounds: u64, writers: usize, life_ms: Range<u64>) {
+    let (mut random, rounds) = seeded(rounds);
     let dir = tempfile::tempdir().expect("a folder");
-    let mut oracle = Oracle::default();
     for round in 0..rounds {
         keep(dir.path());
         let mut server = Server::start(dir.path(), None).await;
         oracle.check(&server).await;
-        let life = Duration::from_millis(random.random_range(50..1500));
+        let life = Duration::from_millis(random.random_range(life_ms.clone()));
         println!("round {round}: {life:?}, {} acknowledged", oracle.acknowledged());
         tokio::select! {
-            () = oracle.write(&server, 8) => panic!("the writers end only when the server does"),
+            () = oracle.write(&server, writers) => panic!("the writers end only when the server does"),
             () = tokio::time::sleep(life) => {}
         }
         server.kill();
@@ -107,15 +114,6 @@ async fn acknowledged_commits_survive_kills_at_random() {
     let server = Server::start(dir.path(), None).await;
     oracle.check(&server).await;
     assert!(oracle.acknowledged() > 0, "nothing was written at all");
-}
-
-/// The generator and the number of rounds; `ORION_SEED` and `ORION_ROUNDS` order others.
-fn seeded(rounds: u64) -> (SmallRng, u64) {
-    let ordered = |name: &str| std::env::var(name).ok().and_then(|value| value.parse().ok());
-    let seed = ordered("ORION_SEED").unwrap_or(20_261_121);
-    let rounds = ordered("ORION_ROUNDS").unwrap_or(rounds);
-    println!("ORION_SEED={seed} ORION_ROUNDS={rounds}");
-    (SmallRng::seed_from_u64(seed), rounds)
 }
 
 /// Where `ORION_KEEP` names a folder: what a kill left, before the next life changes it, for whoever looks for

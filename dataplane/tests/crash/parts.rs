@@ -4,9 +4,7 @@
 //! dies is drawn from a seed: `ORION_SEED`, `ORION_ROUNDS` for a long run.
 
 use crate::oracle::{Oracle, Shape};
-use crate::server::Server;
 use rand::RngExt;
-use std::time::Duration;
 
 const LARGE: Shape = Shape {
     rows: 15,
@@ -40,22 +38,6 @@ async fn a_transaction_in_parts_is_there_as_a_whole_or_not_at_all() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn transactions_in_parts_survive_kills_at_random() {
-    let (mut random, rounds) = crate::seeded(3);
-    let dir = tempfile::tempdir().expect("a folder");
-    let mut oracle = Oracle::of(LARGE);
-    for _ in 0..rounds {
-        let mut server = Server::start(dir.path(), None).await;
-        oracle.check(&server).await;
-        // Short, so that reading it all again stays short.
-        let life = Duration::from_millis(random.random_range(50..500));
-        tokio::select! {
-            () = oracle.write(&server, 2) => panic!("the writers end only when the server does"),
-            () = tokio::time::sleep(life) => {}
-        }
-        server.kill();
-        oracle.settle();
-    }
-    let server = Server::start(dir.path(), None).await;
-    oracle.check(&server).await;
-    assert!(oracle.acknowledged() > 0, "nothing was written at all");
+    // Short, so that reading it all again stays short.
+    crate::survives_kills_at_random(Oracle::of(LARGE), 3, 2, 50..500).await;
 }

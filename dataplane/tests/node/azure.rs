@@ -2,12 +2,11 @@
 //!
 //! `tests/stores/run` starts the server (Azurite) and these tests; alone they have nothing to talk to.
 
+use crate::race::exactly_one_wins;
 use crate::running::{Running, config};
-use bytes::Bytes;
-use futures::future::join_all;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, UpdateVersion};
-use orion::store::{Config, Credentials, Kind, PutOutcome, Secret, Store};
+use orion::store::{Config, Credentials, Kind, Secret, Store};
 use orion_api::Value;
 
 /// A root of its own for each test.
@@ -28,20 +27,7 @@ fn store_config(root: &str) -> Config {
 async fn on_azure_of_many_racing_puts_exactly_one_wins() {
     let store = Store::open(&store_config("race")).expect("opens");
     let path = Path::from("names/x/1");
-    let put = |rival: usize| store.put_if_absent(&path, Bytes::from(format!("rival {rival}")));
-    let outcomes = join_all((0..16).map(put)).await;
-    let stored = store.get(&path).await.expect("get").expect("one won");
-    let mut created = 0;
-    for (rival, outcome) in outcomes.into_iter().enumerate() {
-        match outcome.expect("no trouble") {
-            PutOutcome::Created | PutOutcome::Ours => {
-                assert_eq!(stored, format!("rival {rival}"));
-                created += 1;
-            }
-            PutOutcome::Exists(found) => assert_eq!(found, stored),
-        }
-    }
-    assert_eq!(created, 1);
+    exactly_one_wins(&store, &path, 16).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,19 +12,13 @@ mod azure;
 mod flips;
 mod idle;
 mod outage;
+#[path = "../support/race.rs"]
+mod race;
 mod running;
 #[path = "../support/s3.rs"]
 #[allow(dead_code, reason = "shared with the S3 tests")]
 mod s3;
+#[path = "../support/seed.rs"]
+mod seed;
 
-use rand::SeedableRng;
-use rand::rngs::SmallRng;
-
-/// The generator and the number of rounds.
-fn seeded(rounds: u64) -> (SmallRng, u64) {
-    let ordered = |name: &str| std::env::var(name).ok().and_then(|value| value.parse().ok());
-    let seed = ordered("ORION_SEED").unwrap_or(20_261_121);
-    let rounds = ordered("ORION_ROUNDS").unwrap_or(rounds);
-    println!("ORION_SEED={seed} ORION_ROUNDS={rounds}");
-    (SmallRng::seed_from_u64(seed), rounds)
-}
+pub use seed::seeded;

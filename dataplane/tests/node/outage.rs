@@ -7,10 +7,9 @@
 //! The store is away until so many writes were refused: no time is measured.
 
 use crate::running::{PATIENCE, Running, config};
-use crate::s3::{BUCKET, KEY_ID, S3Server, SECRET, Trouble};
+use crate::s3::{S3Server, Trouble};
 use futures::future::join_all;
 use orion::config::Config;
-use orion::store::{self, Credentials, Retry, Secret};
 use orion_api::{Code, Kind, Value};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -30,21 +29,7 @@ const SETTINGS: &str = "materialize:\n  flush_bytes: 65536\n  age_seconds: 1\n  
 
 pub fn on_s3(dir: &Path, server: &S3Server, settings: &str) -> Config {
     let mut config = config(dir, settings);
-    let mut store = store::Config::new(format!("s3://{BUCKET}/root").parse().expect("a URL"));
-    store.endpoint = Some(server.endpoint());
-    store.path_style = true;
-    store.allow_http = true;
-    store.credentials = Credentials::Keys {
-        id: KEY_ID.to_owned(),
-        secret: Secret(SECRET.to_owned()),
-    };
-    store.retry = Retry {
-        attempts: 2,
-        pause: Duration::from_millis(1),
-        attempt: Duration::from_secs(2),
-        total: Duration::from_secs(5),
-    };
-    config.object_store = store;
+    config.object_store = server.store_config();
     config
 }
 

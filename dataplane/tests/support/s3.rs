@@ -12,6 +12,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use orion::store::{Config, Credentials, Retry, Secret};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use s3s::auth::SimpleAuth;
@@ -101,6 +102,25 @@ impl S3Server {
     /// Method, path and query of all requests since the last call, as they came.
     pub fn take_requests(&self) -> Vec<String> {
         std::mem::take(&mut *self.requests.lock().expect("nobody panics with it"))
+    }
+
+    /// How the server's bucket is reached, by a client that does not give up soon nor wait for long.
+    pub fn store_config(&self) -> Config {
+        let mut config = Config::new(format!("s3://{BUCKET}/root").parse().expect("a URL"));
+        config.endpoint = Some(self.endpoint());
+        config.path_style = true;
+        config.allow_http = true;
+        config.credentials = Credentials::Keys {
+            id: KEY_ID.to_owned(),
+            secret: Secret(SECRET.to_owned()),
+        };
+        config.retry = Retry {
+            attempts: 2,
+            pause: Duration::from_millis(1),
+            attempt: Duration::from_secs(2),
+            total: Duration::from_secs(5),
+        };
+        config
     }
 
     pub fn endpoint(&self) -> String {
