@@ -16,16 +16,23 @@ use orion_api::admin::{
 use orion_api::{Code, DatabaseName, GroupName, LogIndex, NodeId};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use tokio::sync::{Mutex, MutexGuard};
 use uuid::Uuid;
 
 /// Databases in one page of a list, if the request says nothing, and at most.
 const PAGE: u32 = 1000;
+
+/// Names whose creates may wait for each other: those of one name must, of others it costs a moment.
+const TURNS: usize = 256;
 
 pub(super) struct NodeAdmin {
     node: Arc<Node>,
     /// Base URL for clients.
     url: String,
     started_at_ms: u64,
+    /// Creates of one name, one after the other. INVARIANT: one of them answers that it is new, the others find
+    /// what it made, whole. Test: `of_creates_of_one_name_at_once_one_is_new`.
+    turns: Vec<Mutex<()>>,
 }
 
 impl NodeAdmin {
@@ -34,7 +41,13 @@ impl NodeAdmin {
             node,
             url,
             started_at_ms: now_ms(),
+            turns: std::iter::repeat_with(Mutex::default).take(TURNS).collect(),
         }
+    }
+
+    async fn turn(&self, name: &DatabaseName) -> MutexGuard<'_, ()> {
+        let hash = xxhash_rust::xxh3::xxh3_64(name.as_str().as_bytes());
+        self.turns[(hash % TURNS as u64) as usize].lock().await
     }
 
     fn database(&self, info: DatabaseInfo) -> Database {
@@ -151,12 +164,13 @@ impl Admin for NodeAdmin {
                 false => Err(error(LifecycleError::Exists(wish.name.clone()))),
             })
         };
+        let _turn = self.turn(&wish.name).await;
         if let Some(existing) = existing() {
             return existing;
         }
         match self.node.create(wish.name.as_str(), limits, operation).await {
             Ok(info) => Ok(Created::New(self.database(info))),
-            // Somebody else was faster.
+            // Another node was faster.
             Err(taken @ LifecycleError::Exists(_)) => existing().unwrap_or_else(|| Err(error(taken))),
             Err(other) => Err(error(other)),
         }
@@ -311,16 +325,27 @@ mod tests {
     use crate::node::tests::options;
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn creates_of_one_name_at_once_answer_with_one_database() {
+    async fn of_creates_of_one_name_at_once_one_is_new() {
         let dir = tempfile::tempdir().expect("a folder");
         let node = Node::start(options(dir.path())).await.expect("starts");
-        let admin = NodeAdmin::new(Arc::clone(&node), "http://here".into());
+        let admin = Arc::new(NodeAdmin::new(Arc::clone(&node), "http://here".into()));
         let wish = || CreateDatabase::named("app".parse().expect("a name"));
-        let creates = (0..16).map(|_| admin.create_database(wish()));
+        let creates = (0..16).map(|_| {
+            let admin = Arc::clone(&admin);
+            tokio::spawn(async move { admin.create_database(wish()).await })
+        });
+        let mut new = 0;
         for created in futures::future::join_all(creates).await {
-            let (Created::New(database) | Created::Existing(database)) = created.expect("it is there");
+            let database = match created.expect("no panic").expect("it is there") {
+                Created::New(database) => {
+                    new += 1;
+                    database
+                }
+                Created::Existing(database) => database,
+            };
             assert_eq!(database.id, node.get("app").expect("there").id);
         }
+        assert_eq!(new, 1);
         let mut other = wish();
         other.limits.streams = Some(7);
         let refused = admin.create_database(other).await.expect_err("other wishes");
