@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::{Limits, Log, LogFormat, Materialize, Transactions};
+use super::{Http, Limits, Log, LogFormat, Materialize, Transactions};
+use crate::http::connections;
 use crate::{database, node, store};
 
 /// Below the working directory: `orion server` alone must work without rights elsewhere.
@@ -28,6 +29,17 @@ pub(super) fn limits() -> Limits {
         statement_time: options.sql.statement_time,
         result_bytes: options.sql.result_bytes,
         streams: options.streams_max,
+    }
+}
+
+pub(super) fn http() -> Http {
+    let connections = connections::Limits::default();
+    Http {
+        // As many as the process has descriptors for, up to the part's default.
+        connections_max: None,
+        idle: connections.idle,
+        head: connections.head,
+        pace: connections.reply,
     }
 }
 

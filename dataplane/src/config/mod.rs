@@ -8,6 +8,7 @@
 mod auth;
 mod defaults;
 mod error;
+mod http;
 mod raw;
 mod template;
 #[cfg(test)]
@@ -24,6 +25,7 @@ use crate::auth::Auth;
 use crate::store;
 
 pub use error::Error;
+pub use http::Http;
 pub use template::template;
 
 /// A checked configuration.
@@ -45,6 +47,8 @@ pub struct Config {
     pub page_cache_bytes: u64,
     /// Limits of a database that has none of its own.
     pub limits: Limits,
+    /// What connects.
+    pub http: Http,
     /// Open transactions.
     pub transactions: Transactions,
     /// When pages go to the object store.

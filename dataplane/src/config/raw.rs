@@ -21,6 +21,7 @@ pub(super) struct Config {
     object_store: ObjectStore,
     page_cache_bytes: Option<u64>,
     limits: RawLimits,
+    http: super::http::RawHttp,
     transactions: RawTransactions,
     materialize: RawMaterialize,
     auth: super::auth::RawAuth,
@@ -50,6 +51,7 @@ struct RawLimits {
     statement_time_ms: Option<u64>,
     result_bytes: Option<u64>,
     streams: Option<usize>,
+    connections_max: Option<usize>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -129,6 +131,7 @@ impl Config {
                 self.page_cache_bytes.unwrap_or(defaults::node().page_cache_bytes),
                 1 << 20,
             )?,
+            http: self.http.check(self.limits.connections_max)?,
             limits: self.limits.check()?,
             transactions: self.transactions.check()?,
             materialize: self.materialize.check()?,
@@ -304,14 +307,14 @@ fn http_url(key: &'static str, text: &str) -> Result<Url, Error> {
     }
 }
 
-fn at_least(key: &'static str, value: u64, least: u64) -> Result<u64, Error> {
+pub(super) fn at_least(key: &'static str, value: u64, least: u64) -> Result<u64, Error> {
     match value >= least {
         true => Ok(value),
         false => Err(Error::value(key, format!("{value} is less than {least}"))),
     }
 }
 
-fn time(key: &'static str, millis: Option<u64>, default: Duration) -> Result<Duration, Error> {
+pub(super) fn time(key: &'static str, millis: Option<u64>, default: Duration) -> Result<Duration, Error> {
     Ok(match millis {
         None => default,
         Some(millis) => Duration::from_millis(at_least(key, millis, 1)?),

@@ -6,6 +6,7 @@ use crate::store;
 /// A commented configuration that says what the defaults are.
 pub fn template() -> String {
     let limits = defaults::limits();
+    let http = defaults::http();
     let transactions = defaults::transactions();
     let materialize = defaults::materialize();
     let retry = store::Retry::default();
@@ -52,6 +53,15 @@ limits:
   statement_time_ms: {statement_ms}
   result_bytes: {result}
   streams: {streams}
+  # Of the whole node:
+  # connections_max: {connections}               # without it: {connections}, or as many as `ulimit -Hn` has room for
+
+# What clients may take their time for. Past it a connection is closed.
+http:
+  idle_timeout_ms: {http_idle_ms}                # without a request
+  head_timeout_ms: {head_ms}                 # from the first byte of a request's head to the last
+  stall_timeout_ms: {stall_ms}                # without a byte, while a body is sent or a reply is read
+  bytes_per_second_min: {rate}           # and so fast on the whole
 
 transactions:
   idle_timeout_ms: {idle_ms}                  # an open transaction waits so long for its next request
@@ -91,6 +101,11 @@ log:
         statement_ms = limits.statement_time.as_millis(),
         result = limits.result_bytes,
         streams = limits.streams,
+        connections = crate::http::connections::Limits::default().most,
+        http_idle_ms = http.idle.as_millis(),
+        head_ms = http.head.as_millis(),
+        stall_ms = http.pace.stall.as_millis(),
+        rate = http.pace.bytes_per_second,
         idle_ms = transactions.idle.as_millis(),
         open_ms = transactions.total.as_millis(),
         commit_ms = transactions.commit_deadline.as_millis(),

@@ -59,6 +59,9 @@ fn values_that_cannot_be_used_are_refused_with_their_key() {
         ("auth: {public_key_files: [/no/such]}", "auth.public_key_files"),
         ("auth: {tokens: [{token: short}]}", "auth.tokens"),
         ("limits: {streams: 0}", "limits.streams"),
+        ("limits: {connections_max: 0}", "limits.connections_max"),
+        ("http: {head_timeout_ms: 0}", "http.head_timeout_ms"),
+        ("http: {bytes_per_second_min: 0}", "http.bytes_per_second_min"),
         (
             "transactions: {idle_timeout_ms: 100000}",
             "transactions.total_timeout_ms",

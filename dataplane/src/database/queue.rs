@@ -892,7 +892,7 @@ fn landing(outcome: Outcome) -> Result<(), Error> {
 pub(super) fn disk_full() -> Error {
     Error::new(
         Code::Overloaded,
-        "the log's disk is full: writes are refused until there is room; nothing was applied",
+        "the log cannot grow: its disk is full, or no file can be made there (this node's own log says which). Writes are refused until it can; nothing was applied",
     )
 }
 

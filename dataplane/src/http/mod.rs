@@ -10,11 +10,13 @@
 
 pub mod admin;
 mod body;
+pub mod connections;
 mod cursor;
 mod dump;
 mod headers;
 mod health;
 mod legacy;
+mod pace;
 mod pipeline;
 mod resolve;
 mod state;
@@ -23,6 +25,7 @@ mod status;
 mod tests;
 
 pub use health::Readiness;
+pub use pace::Pace;
 pub use state::{Http, HttpSettings};
 pub use status::{HttpError, status};
 

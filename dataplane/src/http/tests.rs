@@ -1,6 +1,7 @@
 //! The routes over a real TCP connection, on databases in memory.
 
 mod bad_input;
+mod connections;
 mod fixture;
 mod on_a_node;
 mod pipelines;

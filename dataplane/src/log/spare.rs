@@ -143,7 +143,7 @@ impl Spare {
                 Ok(()) => drop(std::fs::remove_file(path)),
                 Err(error) => {
                     if !state.failed {
-                        tracing::error!(error = %causes::text(&error), "no room for the next log segment: writes are refused until there is");
+                        tracing::error!(error = %causes::text(&error), "the next log segment cannot be made: writes are refused until it can");
                     }
                     state.failed = true;
                 }

@@ -2,8 +2,11 @@
 //!
 //! Names: `orion_<part>_<noun>_<unit>[_total]`. Labels are bounded: operation, area, code; never a database.
 
+mod transport;
+
 use crate::database::Databases;
 use crate::http::Http;
+use crate::http::connections::Connections;
 use crate::node::Node;
 use crate::store::{Area, Operation};
 use axum::Router;
@@ -20,7 +23,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// The route.
-pub(crate) fn router(node: Arc<Node>, http: Arc<Http<Arc<Databases>>>) -> Router {
+pub(crate) fn router(
+    node: Arc<Node>,
+    http: Arc<Http<Arc<Databases>>>,
+    connections: Arc<Connections>,
+) -> Router {
     let mut registry = Registry::default();
     let counters = Arc::clone(node.databases.counters());
     let histograms = [
@@ -41,6 +48,7 @@ pub(crate) fn router(node: Arc<Node>, http: Arc<Http<Arc<Databases>>>) -> Router
     let help = "Requests that ended with an error of the database layer, by code";
     registry.register("orion_database_errors", help, counters.errors.clone());
     registry.register_collector(Box::new(Numbers { node, http }));
+    registry.register_collector(Box::new(transport::Transport(connections)));
     let registry = Arc::new(registry);
     Router::new().route(
         "/metrics",

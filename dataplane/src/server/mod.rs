@@ -4,11 +4,13 @@
 //! are answered, then the node stops.
 
 mod admin;
+mod descriptors;
 mod key;
 
 use crate::config::Config;
 use crate::database::Databases;
 use crate::hrana::{Service, StreamLimits};
+use crate::http::connections::{self, Connections};
 use crate::http::{Http, HttpSettings};
 use crate::node::{self, Node};
 use crate::{http, metrics, views};
@@ -47,6 +49,18 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// More connections are wished than there are file descriptors for.
+    #[error(
+        "limits.connections_max: {wish} is more than {room}, all that {descriptors} file descriptors have room for; raise the hard limit (ulimit -Hn) or lower the key"
+    )]
+    Descriptors {
+        /// What is configured.
+        wish: usize,
+        /// What the process may have.
+        descriptors: u64,
+        /// What fits beside everything else.
+        room: usize,
+    },
     /// Signals cannot be received.
     #[error("signals")]
     Signals(#[source] std::io::Error),
@@ -75,6 +89,8 @@ pub struct Server {
     node: Arc<Node>,
     config: Config,
     address: SocketAddr,
+    /// Base URL for clients.
+    url: String,
     stop: CancellationToken,
     serving: tokio::task::JoinHandle<()>,
 }
@@ -91,6 +107,7 @@ impl Server {
     /// Starts and listens.
     pub async fn start(config: Config, stop: CancellationToken) -> Result<Server, Error> {
         let address = config.listen;
+        let most = descriptors::connections(config.http.connections_max, descriptors::raise())?;
         // First, so that a second server on the same address does not get as far as the data.
         let listener = TcpListener::bind(address)
             .await
@@ -110,23 +127,14 @@ impl Server {
             None => format!("http://{address}"),
         };
         views::install(&node, &url);
-        let router = router(&node, &config, url, &stop)?;
-        let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
-            // Small replies must not wait for more to send.
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, "TCP_NODELAY");
-            }
-        });
-        let serve = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
-        let serving = tokio::spawn(async move {
-            if let Err(error) = serve.await {
-                tracing::error!(%error, "the HTTP server ended");
-            }
-        });
+        let connections = Connections::new(config.http.connection_limits(most));
+        let router = router(&node, &config, url.clone(), &connections, &stop)?;
+        let serving = tokio::spawn(connections::serve(listener, router, connections, stop.clone()));
         Ok(Server {
             node,
             config,
             address,
+            url,
             stop,
             serving,
         })
@@ -148,7 +156,7 @@ impl Server {
         reason = "what a person who starts the server needs to see"
     )]
     fn announce(&self) {
-        let url = self.config.client_url();
+        let url = &self.url;
         println!("Orion {} is ready", env!("CARGO_PKG_VERSION"));
         println!("  endpoint      {url}");
         println!("  data          {}", self.config.data_dir.display());
@@ -179,6 +187,7 @@ fn router(
     node: &Arc<Node>,
     config: &Config,
     url: String,
+    connections: &Arc<Connections>,
     stop: &CancellationToken,
 ) -> Result<axum::Router, Error> {
     let key_path = config.data_dir.join("signing-key");
@@ -210,7 +219,7 @@ fn router(
         }
     });
     let admin = http::admin::router(Arc::new(admin::NodeAdmin::new(Arc::clone(node), url)));
-    let metrics = metrics::router(Arc::clone(node), Arc::clone(&shared));
+    let metrics = metrics::router(Arc::clone(node), Arc::clone(&shared), Arc::clone(connections));
     let others = shared.guard_admin(admin).merge(metrics);
     Ok(http::router(shared, others))
 }

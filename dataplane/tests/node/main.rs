@@ -9,6 +9,7 @@
 )]
 
 mod azure;
+mod descriptors;
 mod flips;
 mod idle;
 mod outage;

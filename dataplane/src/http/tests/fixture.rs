@@ -4,6 +4,7 @@ use crate::auth::Auth;
 use crate::database;
 use crate::hrana::fake::Fake;
 use crate::hrana::{Databases, NodeKey, Service, StreamLimits};
+use crate::http::connections::{self, Connections};
 use crate::http::{Http, HttpSettings, router};
 use axum::Router;
 use std::net::SocketAddr;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 /// Databases by name.
 pub(super) struct Named(Vec<(&'static str, Fake)>);
@@ -33,8 +35,10 @@ impl Named {
 
 /// Serves until it is dropped.
 pub(super) struct Server<D: Databases = Named> {
-    address: SocketAddr,
-    task: JoinHandle<std::io::Result<()>>,
+    pub(super) address: SocketAddr,
+    task: JoinHandle<()>,
+    pub(super) connections: Arc<Connections>,
+    pub(super) stop: CancellationToken,
     pub(super) http: Arc<Http<D>>,
 }
 
@@ -68,6 +72,13 @@ pub(super) async fn serve(settings: HttpSettings, auth: Auth) -> Server {
     serve_these(databases, settings, auth).await
 }
 
+/// The default settings with these limits of connections.
+pub(super) async fn serve_within(limits: connections::Limits) -> Server {
+    let names = ["app", "other", "main"];
+    let databases = Named(names.map(|name| (name, Fake::new())).to_vec());
+    start(databases, HttpSettings::default(), Auth::Disabled, limits).await
+}
+
 /// The default limits, with four connections for each database.
 fn limits() -> StreamLimits {
     StreamLimits {
@@ -78,6 +89,15 @@ fn limits() -> StreamLimits {
 
 /// These databases.
 pub(super) async fn serve_these<D: Databases>(databases: D, settings: HttpSettings, auth: Auth) -> Server<D> {
+    start(databases, settings, auth, connections::Limits::default()).await
+}
+
+async fn start<D: Databases>(
+    databases: D,
+    settings: HttpSettings,
+    auth: Auth,
+    within: connections::Limits,
+) -> Server<D> {
     let http = Arc::new(Http {
         databases,
         service: Service::new(NodeKey::random(), limits()),
@@ -88,9 +108,13 @@ pub(super) async fn serve_these<D: Databases>(databases: D, settings: HttpSettin
     let routes = router(http.clone(), Router::new());
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("bound");
+    let (connections, stop) = (Connections::new(within), CancellationToken::new());
+    let serving = connections::serve(listener, routes, Arc::clone(&connections), stop.clone());
     Server {
         address,
-        task: tokio::spawn(async move { axum::serve(listener, routes).await }),
+        task: tokio::spawn(serving),
+        connections,
+        stop,
         http,
     }
 }

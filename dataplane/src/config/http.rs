@@ -1,0 +1,65 @@
+//! The `http` section, and the keys of `limits` that are of the node's connections: how many, how fast.
+
+use super::raw::{at_least, time};
+use super::{Error, defaults};
+use crate::http::Pace;
+use crate::http::connections;
+use serde::Deserialize;
+use std::time::Duration;
+
+/// Limits of what connects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Http {
+    /// Connections at a time; without it as many as there is room for, up to the default.
+    pub connections_max: Option<usize>,
+    /// Time without a request after which a connection is closed.
+    pub idle: Duration,
+    /// Time for a request's head.
+    pub head: Duration,
+    /// How fast bodies must be sent and replies be read.
+    pub pace: Pace,
+}
+
+impl Http {
+    /// What the listener is told.
+    pub fn connection_limits(&self, most: usize) -> connections::Limits {
+        connections::Limits {
+            most,
+            idle: self.idle,
+            head: self.head,
+            reply: self.pace,
+            ..connections::Limits::default()
+        }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawHttp {
+    idle_timeout_ms: Option<u64>,
+    head_timeout_ms: Option<u64>,
+    stall_timeout_ms: Option<u64>,
+    bytes_per_second_min: Option<u64>,
+}
+
+impl RawHttp {
+    pub(super) fn check(self, connections_max: Option<usize>) -> Result<Http, Error> {
+        let default = defaults::http();
+        if let Some(most) = connections_max {
+            at_least("limits.connections_max", most as u64, 1)?;
+        }
+        Ok(Http {
+            connections_max,
+            idle: time("http.idle_timeout_ms", self.idle_timeout_ms, default.idle)?,
+            head: time("http.head_timeout_ms", self.head_timeout_ms, default.head)?,
+            pace: Pace {
+                stall: time("http.stall_timeout_ms", self.stall_timeout_ms, default.pace.stall)?,
+                bytes_per_second: at_least(
+                    "http.bytes_per_second_min",
+                    self.bytes_per_second_min.unwrap_or(default.pace.bytes_per_second),
+                    1,
+                )?,
+            },
+        })
+    }
+}

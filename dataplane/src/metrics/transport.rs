@@ -1,0 +1,62 @@
+//! Numbers of the connections.
+
+use super::{counter, gauge};
+use crate::http::connections::Connections;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// Reads them when somebody asks.
+#[derive(Debug)]
+pub(super) struct Transport(pub(super) Arc<Connections>);
+
+impl Collector for Transport {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let encoder = &mut encoder;
+        let counters = self.0.counters();
+        gauge(
+            encoder,
+            "orion_http_connections",
+            "Connections now",
+            self.0.count() as u64,
+        )?;
+        gauge(
+            encoder,
+            "orion_http_connections_busy",
+            "Those of them that are within a request",
+            self.0.busy() as u64,
+        )?;
+        for (name, help, value) in [
+            (
+                "orion_http_connections_accepted",
+                "Connections taken",
+                &counters.accepted,
+            ),
+            (
+                "orion_http_connections_refused",
+                "Connections that heard that there is no place",
+                &counters.refused,
+            ),
+            (
+                "orion_http_connections_closed_idle",
+                "Connections closed because nothing was asked, for too long or while others needed a place",
+                &counters.idle,
+            ),
+            (
+                "orion_http_connections_closed_slow",
+                "Connections closed because their client sent or read too slowly",
+                &counters.slow,
+            ),
+            (
+                "orion_http_accept_failures",
+                "Times that the system had no descriptor or memory for a connection",
+                &counters.failed,
+            ),
+        ] {
+            counter(encoder, name, help, value.load(Relaxed))?;
+        }
+        Ok(())
+    }
+}
