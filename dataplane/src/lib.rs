@@ -24,6 +24,7 @@ pub(crate) mod overlay;
 pub mod owner;
 pub mod page;
 pub(crate) mod raft;
+pub mod room;
 pub mod server;
 pub mod sql;
 pub mod store;

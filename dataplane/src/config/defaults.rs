@@ -37,6 +37,8 @@ pub(super) fn http() -> Http {
     Http {
         // As many as the process has descriptors for, up to the part's default.
         connections_max: None,
+        // Eight of the largest.
+        body_bytes_total: 256 << 20,
         idle: connections.idle,
         head: connections.head,
         pace: connections.reply,

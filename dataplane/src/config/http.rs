@@ -2,8 +2,8 @@
 
 use super::raw::{at_least, time};
 use super::{Error, defaults};
-use crate::http::Pace;
 use crate::http::connections;
+use crate::http::{HttpSettings, Pace};
 use serde::Deserialize;
 use std::time::Duration;
 
@@ -16,6 +16,8 @@ pub struct Http {
     pub idle: Duration,
     /// Time for a request's head.
     pub head: Duration,
+    /// Bytes of bodies that arrive or are being answered, of the node.
+    pub body_bytes_total: u64,
     /// How fast bodies must be sent and replies be read.
     pub pace: Pace,
 }
@@ -43,13 +45,24 @@ pub(super) struct RawHttp {
 }
 
 impl RawHttp {
-    pub(super) fn check(self, connections_max: Option<usize>) -> Result<Http, Error> {
+    pub(super) fn check(
+        self,
+        connections_max: Option<usize>,
+        body_bytes_total: Option<u64>,
+    ) -> Result<Http, Error> {
         let default = defaults::http();
+        let body_bytes_max = HttpSettings::default().body_bytes_max as u64;
         if let Some(most) = connections_max {
             at_least("limits.connections_max", most as u64, 1)?;
         }
         Ok(Http {
             connections_max,
+            // One body of the largest size has room of its own, so that of many at once one comes to its end.
+            body_bytes_total: at_least(
+                "limits.body_bytes_total",
+                body_bytes_total.unwrap_or(default.body_bytes_total),
+                2 * body_bytes_max,
+            )?,
             idle: time("http.idle_timeout_ms", self.idle_timeout_ms, default.idle)?,
             head: time("http.head_timeout_ms", self.head_timeout_ms, default.head)?,
             pace: Pace {

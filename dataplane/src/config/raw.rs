@@ -52,6 +52,7 @@ struct RawLimits {
     result_bytes: Option<u64>,
     streams: Option<usize>,
     connections_max: Option<usize>,
+    body_bytes_total: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -131,7 +132,9 @@ impl Config {
                 self.page_cache_bytes.unwrap_or(defaults::node().page_cache_bytes),
                 1 << 20,
             )?,
-            http: self.http.check(self.limits.connections_max)?,
+            http: self
+                .http
+                .check(self.limits.connections_max, self.limits.body_bytes_total)?,
             limits: self.limits.check()?,
             transactions: self.transactions.check()?,
             materialize: self.materialize.check()?,

@@ -54,6 +54,7 @@ limits:
   result_bytes: {result}
   streams: {streams}
   # Of the whole node:
+  body_bytes_total: {bodies}            # requests that arrive or run; past it larger ones wait, then ORION_OVERLOADED
   # connections_max: {connections}               # without it: {connections}, or as many as `ulimit -Hn` has room for
 
 # What clients may take their time for. Past it a connection is closed.
@@ -102,6 +103,7 @@ log:
         result = limits.result_bytes,
         streams = limits.streams,
         connections = crate::http::connections::Limits::default().most,
+        bodies = http.body_bytes_total,
         http_idle_ms = http.idle.as_millis(),
         head_ms = http.head.as_millis(),
         stall_ms = http.pace.stall.as_millis(),

@@ -1,6 +1,6 @@
 //! What all handlers share, and the steps that they have in common.
 
-use super::body;
+use super::body::Reading;
 use super::headers::{self, Asked};
 use super::health::Readiness;
 use super::resolve::{self, Meant};
@@ -8,6 +8,8 @@ use super::status::HttpError;
 use crate::auth::{Auth, Grant};
 use crate::database::{Error, Recorded};
 use crate::hrana::{Answer, Databases, Service, Target, token};
+use crate::http::Pace;
+use crate::room::{Room, Share};
 use axum::Router;
 use axum::extract::{Path, Request};
 use axum::middleware::{Next, from_fn};
@@ -32,8 +34,10 @@ pub struct HttpSettings {
     pub base_url: Option<String>,
     /// The largest body.
     pub body_bytes_max: usize,
-    /// How long a body may take to arrive.
-    pub body_time: Duration,
+    /// How fast a body must arrive.
+    pub body_pace: Pace,
+    /// How long a body waits for room.
+    pub body_wait: Duration,
 }
 
 impl Default for HttpSettings {
@@ -44,7 +48,9 @@ impl Default for HttpSettings {
             base_url: None,
             // 1,000 rows of 32 KiB in one batch.
             body_bytes_max: 32 << 20,
-            body_time: Duration::from_secs(30),
+            body_pace: Pace::default(),
+            // As long as clients wait for other writers.
+            body_wait: Duration::from_secs(10),
         }
     }
 }
@@ -59,6 +65,8 @@ pub struct Http<D: Databases> {
     pub auth: Auth,
     /// Answers `/readyz`.
     pub readiness: Readiness,
+    /// Room of the bodies that arrive and of what was made of them.
+    pub bodies: Arc<Room>,
     /// Settings.
     pub settings: HttpSettings,
 }
@@ -69,6 +77,8 @@ pub(super) struct Admitted<T> {
     /// The name by which it was found.
     pub name: String,
     pub asked: Asked,
+    /// What its body has of the room: what was made of it takes as much, until it is answered.
+    body_share: Share,
 }
 
 impl<D: Databases> Http<D> {
@@ -118,6 +128,7 @@ impl<D: Databases> Http<D> {
             database,
             name,
             asked,
+            body_share: Share::of(&self.bodies),
         })
     }
 
@@ -129,9 +140,15 @@ impl<D: Databases> Http<D> {
         what: &str,
     ) -> Result<(Admitted<D::Database>, T), HttpError> {
         let (parts, body) = request.into_parts();
-        let admitted = self.admit(&parts, path).await?;
-        let settings = &self.settings;
-        let body = body::read(&parts.headers, body, settings.body_bytes_max, settings.body_time).await?;
+        let mut admitted = self.admit(&parts, path).await?;
+        let reading = Reading {
+            bytes_max: self.settings.body_bytes_max as u64,
+            pace: self.settings.body_pace,
+            room: &self.bodies,
+            wait: self.settings.body_wait,
+        };
+        let (body, share) = reading.read(&parts.headers, body).await?;
+        admitted.body_share = share;
         Ok((admitted, parse(&body, what)?))
     }
 

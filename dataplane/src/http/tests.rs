@@ -1,6 +1,8 @@
 //! The routes over a real TCP connection, on databases in memory.
 
 mod bad_input;
+mod bodies;
+mod client;
 mod connections;
 mod fixture;
 mod on_a_node;

@@ -47,8 +47,9 @@ pub(crate) fn router(
     }
     let help = "Requests that ended with an error of the database layer, by code";
     registry.register("orion_database_errors", help, counters.errors.clone());
+    let bodies = Arc::clone(&http.bodies);
     registry.register_collector(Box::new(Numbers { node, http }));
-    registry.register_collector(Box::new(transport::Transport(connections)));
+    registry.register_collector(Box::new(transport::Transport { connections, bodies }));
     let registry = Arc::new(registry);
     Router::new().route(
         "/metrics",

@@ -1,7 +1,8 @@
-//! Numbers of the connections.
+//! Numbers of the connections and of what they bring.
 
 use super::{counter, gauge};
 use crate::http::connections::Connections;
+use crate::room::Room;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use std::fmt;
@@ -10,23 +11,26 @@ use std::sync::atomic::Ordering::Relaxed;
 
 /// Reads them when somebody asks.
 #[derive(Debug)]
-pub(super) struct Transport(pub(super) Arc<Connections>);
+pub(super) struct Transport {
+    pub(super) connections: Arc<Connections>,
+    pub(super) bodies: Arc<Room>,
+}
 
 impl Collector for Transport {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let encoder = &mut encoder;
-        let counters = self.0.counters();
+        let counters = self.connections.counters();
         gauge(
             encoder,
             "orion_http_connections",
             "Connections now",
-            self.0.count() as u64,
+            self.connections.count() as u64,
         )?;
         gauge(
             encoder,
             "orion_http_connections_busy",
             "Those of them that are within a request",
-            self.0.busy() as u64,
+            self.connections.busy() as u64,
         )?;
         for (name, help, value) in [
             (
@@ -57,6 +61,16 @@ impl Collector for Transport {
         ] {
             counter(encoder, name, help, value.load(Relaxed))?;
         }
-        Ok(())
+        room(encoder, "body", &self.bodies)
     }
+}
+
+/// What is taken of a room, and who found none.
+fn room(encoder: &mut DescriptorEncoder<'_>, of: &str, room: &Room) -> fmt::Result {
+    let (waited, refused) = room.counts();
+    let name = |what: &str| format!("orion_http_{of}_{what}");
+    let help = "Bytes held, without those of small ones";
+    gauge(encoder, &name("bytes"), help, room.used())?;
+    counter(encoder, &name("waits"), "Times that one waited for room", waited)?;
+    counter(encoder, &name("refusals"), "Times that one got no room", refused)
 }

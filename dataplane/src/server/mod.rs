@@ -13,6 +13,7 @@ use crate::hrana::{Service, StreamLimits};
 use crate::http::connections::{self, Connections};
 use crate::http::{Http, HttpSettings};
 use crate::node::{self, Node};
+use crate::room::{GRAIN, Room};
 use crate::{http, metrics, views};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -197,6 +198,7 @@ fn router(
     })?;
     let service = Service::new(key, StreamLimits::default());
     let ready = Arc::clone(node);
+    let body_bytes_max = HttpSettings::default().body_bytes_max;
     let shared = Arc::new(Http::<Arc<Databases>> {
         databases: Arc::clone(&node.databases),
         service,
@@ -205,7 +207,10 @@ fn router(
             true => Ok(()),
             false => Err("this node does not serve its group now".to_owned()),
         }),
+        bodies: Room::new(config.http.body_bytes_total, body_bytes_max as u64 + GRAIN),
         settings: HttpSettings {
+            body_bytes_max,
+            body_pace: config.http.pace,
             node: node.id().to_string(),
             default_database: config.default_database.as_ref().map(ToString::to_string),
             ..HttpSettings::default()

@@ -11,10 +11,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::body::Body;
+use axum::extract::{Path, State};
 use axum::routing::get;
-use http::{StatusCode, Uri};
+use http::{HeaderMap, StatusCode, Uri};
 use orion_api::admin::{
     ChangeDatabase, CreateDatabase, Database, DatabaseList, Group, GroupList, IDEMPOTENCY_KEY_BYTES_MAX,
     ListDatabases, Metrics, NodeList, ROOT,
@@ -29,7 +29,7 @@ use reply::{Json, body, invalid, no_such_path, query};
 pub use crate::http::HttpError as Error;
 
 /// No body of this API comes near this.
-const BODY_BYTES_MAX: usize = 64 * 1024;
+const BODY_BYTES_MAX: u64 = 64 * 1024;
 
 /// What the routes ask of the server. Every change is idempotent and answers with the object.
 #[async_trait]
@@ -80,7 +80,6 @@ pub fn router(admin: Arc<dyn Admin>) -> Router {
         .route("/openapi.json", get(openapi))
         .fallback(no_such_path)
         .method_not_allowed_fallback(reply::no_such_method)
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(admin);
     Router::new().nest(ROOT, routes)
 }
@@ -103,9 +102,10 @@ async fn list_databases(State(admin): Server, uri: Uri) -> Result<Json<DatabaseL
 ))]
 async fn create_database(
     State(admin): Server,
-    bytes: Result<Bytes, axum::extract::rejection::BytesRejection>,
+    headers: HeaderMap,
+    sent: Body,
 ) -> Result<(StatusCode, Json<Database>), Error> {
-    let wish: CreateDatabase = body(bytes)?;
+    let wish: CreateDatabase = body(&headers, sent).await?;
     let key_bytes = wish.idempotency_key.as_ref().map_or(1, String::len);
     if !(1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&key_bytes) {
         let message =
@@ -135,9 +135,10 @@ async fn get_database(State(admin): Server, Path(name): Path<String>) -> Result<
 async fn change_database(
     State(admin): Server,
     Path(name): Path<String>,
-    bytes: Result<Bytes, axum::extract::rejection::BytesRejection>,
+    headers: HeaderMap,
+    sent: Body,
 ) -> Result<Json<Database>, Error> {
-    let change: ChangeDatabase = body(bytes)?;
+    let change: ChangeDatabase = body(&headers, sent).await?;
     Ok(Json(admin.change_database(parse_name(&name)?, change).await?))
 }
 

@@ -1,14 +1,17 @@
 //! Bodies and queries of the admin routes: always JSON, always with a code, whatever was wrong.
 
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
+use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::{Method, StatusCode, Uri, header};
+use http::{HeaderMap, Method, Uri, header};
 use orion_api::Code;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::http::HttpError;
+use super::BODY_BYTES_MAX;
+use crate::http::body::Reading;
+use crate::http::{HttpError, Pace};
+use crate::room::Room;
+use std::time::Duration;
 
 /// A request that cannot be understood.
 pub(super) fn invalid(reason: impl ToString) -> HttpError {
@@ -30,11 +33,16 @@ impl<T: Serialize> IntoResponse for Json<T> {
 }
 
 /// The JSON body, whatever its content type says: people use curl.
-pub(super) fn body<T: DeserializeOwned>(bytes: Result<Bytes, BytesRejection>) -> Result<T, HttpError> {
-    let bytes = bytes.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => HttpError::new(Code::RequestTooLarge, rejection.body_text()),
-        _ => invalid(rejection.body_text()),
-    })?;
+pub(super) async fn body<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T, HttpError> {
+    // The number of connections bounds such bodies well enough.
+    let room = Room::unlimited();
+    let reading = Reading {
+        bytes_max: BODY_BYTES_MAX,
+        pace: Pace::default(),
+        room: &room,
+        wait: Duration::ZERO,
+    };
+    let (bytes, _share) = reading.read(headers, body).await?;
     serde_json::from_slice(&bytes).map_err(|error| invalid(format!("the body is not as it must be: {error}")))
 }
 

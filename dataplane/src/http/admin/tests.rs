@@ -205,7 +205,7 @@ async fn what_no_client_of_ours_sends_is_refused_with_a_code() {
             "{method} {path} {body}"
         );
     }
-    let large = "x".repeat(BODY_BYTES_MAX + 1);
+    let large = "x".repeat(BODY_BYTES_MAX as usize + 1);
     let request = format!(
         "POST {ROOT}/databases HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{large}",
         large.len()

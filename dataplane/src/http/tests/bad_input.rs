@@ -2,7 +2,7 @@
 
 use super::fixture::{plain, serve};
 use crate::auth::Auth;
-use crate::http::HttpSettings;
+use crate::http::{HttpSettings, Pace};
 use std::time::Duration;
 
 #[tokio::test]
@@ -56,7 +56,10 @@ async fn bodies_are_limited() {
     let settings = HttpSettings {
         default_database: Some("main".into()),
         body_bytes_max: 100,
-        body_time: Duration::from_millis(50),
+        body_pace: Pace {
+            stall: Duration::from_millis(50),
+            ..Pace::default()
+        },
         ..HttpSettings::default()
     };
     let server = serve(settings, Auth::Disabled).await;

@@ -6,6 +6,7 @@ use crate::hrana::fake::Fake;
 use crate::hrana::{Databases, NodeKey, Service, StreamLimits};
 use crate::http::connections::{self, Connections};
 use crate::http::{Http, HttpSettings, router};
+use crate::room::{GRAIN, Room};
 use axum::Router;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -79,6 +80,12 @@ pub(super) async fn serve_within(limits: connections::Limits) -> Server {
     start(databases, HttpSettings::default(), Auth::Disabled, limits).await
 }
 
+/// Room for sixteen of the largest bodies.
+fn bodies(settings: &HttpSettings) -> Arc<Room> {
+    let most = settings.body_bytes_max as u64;
+    Room::new(16 * most, most + GRAIN)
+}
+
 /// The default limits, with four connections for each database.
 fn limits() -> StreamLimits {
     StreamLimits {
@@ -103,6 +110,7 @@ async fn start<D: Databases>(
         service: Service::new(NodeKey::random(), limits()),
         auth,
         readiness: Arc::new(|| Err("no leader yet".to_owned())),
+        bodies: bodies(&settings),
         settings,
     });
     let routes = router(http.clone(), Router::new());
