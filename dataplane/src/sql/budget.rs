@@ -117,6 +117,11 @@ impl Watch {
         std::mem::take(&mut *self.state.lock()).ended
     }
 
+    /// Asked by functions that may take long; true ends the statement.
+    pub(super) fn is_over(&self) -> bool {
+        self.ends(0, u64::MAX)
+    }
+
     /// Called by SQLite now and then; true ends the statement.
     pub(super) fn ends(&self, cached_bytes: u64, most_bytes: u64) -> bool {
         let mut state = self.state.lock();

@@ -7,7 +7,7 @@ use super::options::{Options, Role};
 use super::policy::{Classification, Facts, Policy};
 use super::result::{Description, Parameter, StatementResult};
 use super::statement::{For, RowsWanted, columns};
-use super::{Code, Error, Kind, Limits};
+use super::{Code, Error, Kind, Limits, functions};
 use crate::vfs::{self, Backend, Counters, Link, Settings};
 use rusqlite::Batch;
 use rusqlite::config::DbConfig;
@@ -93,6 +93,7 @@ impl Connection {
             self.inner.set_db_config(option, value)?;
         }
         set_limits(&self.inner, limits)?;
+        functions::install(&self.inner, &self.watch)?;
         // The originals of changed pages count too, and the cache itself.
         let most_bytes = limits.transaction_bytes.saturating_add(limits.cache_bytes);
         let watch = Arc::clone(&self.watch);
@@ -415,6 +416,7 @@ fn set_limits(connection: &rusqlite::Connection, limits: &Limits) -> rusqlite::R
         (Limit::SQLITE_LIMIT_COMPOUND_SELECT, limits.compound_terms),
         (Limit::SQLITE_LIMIT_VDBE_OP, limits.vdbe_operations),
         (Limit::SQLITE_LIMIT_VARIABLE_NUMBER, limits.variables),
+        (Limit::SQLITE_LIMIT_FUNCTION_ARG, limits.arguments),
         (Limit::SQLITE_LIMIT_TRIGGER_DEPTH, limits.trigger_depth),
         (Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, limits.like_pattern_bytes),
         // One, for VACUUM's own copy; the policy denies every ATTACH of a client.

@@ -15,6 +15,7 @@ pub mod compile_options;
 mod connection;
 mod dump;
 mod error;
+mod functions;
 mod options;
 mod policy;
 mod pragmas;

@@ -80,6 +80,8 @@ pub struct Limits {
     pub vdbe_operations: u32,
     /// Parameters of a statement.
     pub variables: u32,
+    /// Arguments of a function.
+    pub arguments: u32,
     /// Depth of triggers that fire triggers.
     pub trigger_depth: u32,
     /// Bytes of a LIKE or GLOB pattern.
@@ -110,12 +112,16 @@ impl Default for Limits {
             expression_depth: 1000,
             compound_terms: 500,
             variables: 32_766,
+            // Each path of `json_extract` costs up to 0.1 s in the largest value, all of them one call. Two for a column
+            // in `json_object`; SQLite has 1,000, and had 127 for twenty years.
+            arguments: 256,
             // A tenth of SQLite's, a MiB of SQL does not need more.
             vdbe_operations: 25_000_000,
             // Each level is a frame of a few KiB on the heap.
             trigger_depth: 100,
-            // A pattern costs its length times the text's.
-            like_pattern_bytes: 50_000,
+            // A pattern costs its length times the text's, in one call that nothing ends: with a value of the largest
+            // size 10 s for LIKE and 25 s for GLOB. SQLite's 50,000 would be an hour.
+            like_pattern_bytes: 256,
             cached_statements: 128,
         }
     }

@@ -269,8 +269,8 @@ fn note(facts: &mut Facts, context: &AuthContext<'_>) {
     facts.asks_counters |= asks_counters(&context.action);
 }
 
-/// Functions whose time grows no faster than their arguments. Of all others SQLite may take the square: `instr`
-/// and `trim` of two large values run for days, and look at no interrupt meanwhile.
+/// Functions whose time grows no faster than their arguments, some because they are ours (`sql::functions`). Others
+/// may take the square, and look at no interrupt meanwhile.
 fn is_prompt(function: &str) -> bool {
     const PROMPT: &[&str] = &[
         "->",
@@ -294,10 +294,12 @@ fn is_prompt(function: &str) -> bool {
         "first_value",
         "floor",
         "format",
+        "group_concat",
         "hex",
         "if",
         "ifnull",
         "iif",
+        "instr",
         "json_array",
         "json_extract",
         "json_object",
@@ -310,6 +312,7 @@ fn is_prompt(function: &str) -> bool {
         "likelihood",
         "likely",
         "lower",
+        "ltrim",
         "max",
         "min",
         "mod",
@@ -324,8 +327,10 @@ fn is_prompt(function: &str) -> bool {
         "random",
         "randomblob",
         "rank",
+        "replace",
         "round",
         "row_number",
+        "rtrim",
         "sign",
         "sqrt",
         "strftime",
@@ -335,7 +340,9 @@ fn is_prompt(function: &str) -> bool {
         "time",
         "total",
         "total_changes",
+        "trim",
         "typeof",
+        "unhex",
         "unicode",
         "unixepoch",
         "unlikely",

@@ -22,13 +22,15 @@
 //! INVARIANT: no panic crosses into SQLite: it becomes an error and the connection is poisoned.
 //!
 //! Modules: `main_file`, `temp_file`, `pragma`, `quota` and `link` are safe code that decides; `ffi`,
-//! `control`, `counters`, `heap` and `table` speak C, and are the only unsafe code of the product.
+//! `allocator`,
+//! `control`, `counters`, `function`, `heap` and `table` speak C, and are the only unsafe code of the product.
 
 mod allocator;
 mod backend;
 mod control;
 mod counters;
 mod ffi;
+mod function;
 mod heap;
 mod link;
 mod main_file;
@@ -45,6 +47,7 @@ mod tests;
 pub use backend::{Backend, Batch, ReadError, Refusal, View};
 pub use control::{memory_used, reset_cache, watch};
 pub use counters::Counters;
+pub use function::{Answer, Argument, Buffer, Call, Failure, Function, IsOver, Reads, add_function};
 pub use link::{Fault, Link, Settings};
 pub use quota::{Quota, TempSpace};
 pub use registry::open;

@@ -249,12 +249,11 @@ fn what_may_take_long_in_one_call_is_not_brief() {
     let (_, mut connection) = writer();
     script(
         &mut connection,
-        "CREATE TABLE t (v CHECK (instr(v, v || 'x') = 0)); CREATE TABLE n (v)",
+        "CREATE TABLE t (v CHECK (v NOT LIKE '%x%')); CREATE TABLE n (v)",
     );
     let far = || Some(Instant::now() + Duration::from_secs(60));
     for sql in [
-        "SELECT instr(zeroblob(40), x'01')",
-        "SELECT trim('aaa', 'ab')",
+        "SELECT json_patch('{}', '{\"a\":1}')",
         "SELECT 'aaa' LIKE '%a%b'",
         "SELECT length(zeroblob(20000))",
         "INSERT INTO t VALUES (zeroblob(20000))",
@@ -281,6 +280,7 @@ fn what_may_take_long_in_one_call_is_not_brief() {
     connection.set_brief(far());
     for sql in [
         "SELECT length(v) FROM n WHERE length(v) < 100",
+        "SELECT instr(zeroblob(40), x'01'), trim('aaa', 'ab'), replace('aaa', 'ab', 'c'), unhex('61', '-')",
         "SELECT json_extract('{\"a\":1}', '$.a')",
         "INSERT INTO n VALUES (zeroblob(2000))",
     ] {

@@ -3,6 +3,7 @@
 mod denied;
 mod dump;
 mod fixture;
+mod functions;
 mod limits;
 mod pragmas;
 mod properties;
