@@ -39,6 +39,7 @@ pub(super) fn http() -> Http {
         connections_max: None,
         // Eight of the largest.
         body_bytes_total: 256 << 20,
+        reply_bytes_total: 256 << 20,
         idle: connections.idle,
         head: connections.head,
         pace: connections.reply,

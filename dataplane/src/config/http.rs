@@ -18,6 +18,8 @@ pub struct Http {
     pub head: Duration,
     /// Bytes of bodies that arrive or are being answered, of the node.
     pub body_bytes_total: u64,
+    /// Bytes of replies that are made or not yet read, of the node.
+    pub reply_bytes_total: u64,
     /// How fast bodies must be sent and replies be read.
     pub pace: Pace,
 }
@@ -35,6 +37,14 @@ impl Http {
     }
 }
 
+/// Keys of `limits` that are of the node and not of a database.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NodeWide {
+    pub connections_max: Option<usize>,
+    pub body_bytes_total: Option<u64>,
+    pub reply_bytes_total: Option<u64>,
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawHttp {
@@ -45,23 +55,25 @@ pub(super) struct RawHttp {
 }
 
 impl RawHttp {
-    pub(super) fn check(
-        self,
-        connections_max: Option<usize>,
-        body_bytes_total: Option<u64>,
-    ) -> Result<Http, Error> {
+    pub(super) fn check(self, limits: NodeWide, result_bytes: u64) -> Result<Http, Error> {
         let default = defaults::http();
         let body_bytes_max = HttpSettings::default().body_bytes_max as u64;
-        if let Some(most) = connections_max {
+        if let Some(most) = limits.connections_max {
             at_least("limits.connections_max", most as u64, 1)?;
         }
         Ok(Http {
-            connections_max,
+            connections_max: limits.connections_max,
             // One body of the largest size has room of its own, so that of many at once one comes to its end.
             body_bytes_total: at_least(
                 "limits.body_bytes_total",
-                body_bytes_total.unwrap_or(default.body_bytes_total),
+                limits.body_bytes_total.unwrap_or(default.body_bytes_total),
                 2 * body_bytes_max,
+            )?,
+            // Or a result within its limit could never be had.
+            reply_bytes_total: at_least(
+                "limits.reply_bytes_total",
+                limits.reply_bytes_total.unwrap_or(default.reply_bytes_total),
+                result_bytes,
             )?,
             idle: time("http.idle_timeout_ms", self.idle_timeout_ms, default.idle)?,
             head: time("http.head_timeout_ms", self.head_timeout_ms, default.head)?,

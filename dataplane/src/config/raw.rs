@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use url::Url;
 
+use super::http::NodeWide;
 use super::{Error, Limits, Log, LogFormat, Materialize, Transactions, defaults};
 use crate::store;
 
@@ -53,6 +54,7 @@ struct RawLimits {
     streams: Option<usize>,
     connections_max: Option<usize>,
     body_bytes_total: Option<u64>,
+    reply_bytes_total: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -121,6 +123,9 @@ impl Config {
         let group = self.group.as_deref().unwrap_or(defaults::GROUP);
         let group = group.parse().map_err(|error| Error::value("group", error))?;
         let object_store = self.object_store.check(&data_dir)?;
+        let node_wide = self.limits.node_wide();
+        let limits = self.limits.check()?;
+        let http = self.http.check(node_wide, limits.result_bytes)?;
         Ok(super::Config {
             listen,
             public_url,
@@ -132,10 +137,8 @@ impl Config {
                 self.page_cache_bytes.unwrap_or(defaults::node().page_cache_bytes),
                 1 << 20,
             )?,
-            http: self
-                .http
-                .check(self.limits.connections_max, self.limits.body_bytes_total)?,
-            limits: self.limits.check()?,
+            http,
+            limits,
             transactions: self.transactions.check()?,
             materialize: self.materialize.check()?,
             auth: self.auth.check()?,
@@ -188,6 +191,15 @@ impl ObjectStore {
 }
 
 impl RawLimits {
+    /// Those that are not of a database.
+    fn node_wide(&self) -> NodeWide {
+        NodeWide {
+            connections_max: self.connections_max,
+            body_bytes_total: self.body_bytes_total,
+            reply_bytes_total: self.reply_bytes_total,
+        }
+    }
+
     fn check(self) -> Result<Limits, Error> {
         let default = defaults::limits();
         let limits = Limits {

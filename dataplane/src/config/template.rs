@@ -55,6 +55,7 @@ limits:
   streams: {streams}
   # Of the whole node:
   body_bytes_total: {bodies}            # requests that arrive or run; past it larger ones wait, then ORION_OVERLOADED
+  reply_bytes_total: {replies}           # results that are made, or not yet read by their clients; likewise
   # connections_max: {connections}               # without it: {connections}, or as many as `ulimit -Hn` has room for
 
 # What clients may take their time for. Past it a connection is closed.
@@ -103,6 +104,7 @@ log:
         result = limits.result_bytes,
         streams = limits.streams,
         connections = crate::http::connections::Limits::default().most,
+        replies = http.reply_bytes_total,
         bodies = http.body_bytes_total,
         http_idle_ms = http.idle.as_millis(),
         head_ms = http.head.as_millis(),

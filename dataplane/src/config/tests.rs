@@ -61,6 +61,7 @@ fn values_that_cannot_be_used_are_refused_with_their_key() {
         ("limits: {streams: 0}", "limits.streams"),
         ("limits: {connections_max: 0}", "limits.connections_max"),
         ("limits: {body_bytes_total: 1000000}", "limits.body_bytes_total"),
+        ("limits: {reply_bytes_total: 1000000}", "limits.reply_bytes_total"),
         ("http: {head_timeout_ms: 0}", "http.head_timeout_ms"),
         ("http: {bytes_per_second_min: 0}", "http.bytes_per_second_min"),
         (

@@ -2,10 +2,13 @@
 //!
 //! LIMIT: the text is held in memory until it is sent; a slow client must not hold an SQL thread.
 
+use super::unit::no_room;
 use crate::database::{Progress, Work};
+use crate::room::{Room, Share};
 use crate::sql::{self, Budget, Connection, DumpError};
 use orion_api::Code;
 use std::io::{self, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The largest text.
@@ -14,21 +17,40 @@ const BYTES_MAX: usize = 128 << 20;
 const TIME: Duration = Duration::from_secs(300);
 
 /// The work, and what came of it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Dump {
+    room: Arc<Room>,
     text: Text,
     error: Option<DumpError>,
 }
 
-#[derive(Debug, Default)]
-struct Text(Vec<u8>);
+#[derive(Debug)]
+struct Text {
+    bytes: Vec<u8>,
+    share: Share,
+    found_no_room: bool,
+}
+
+impl Text {
+    fn new(room: &Arc<Room>) -> Text {
+        Text {
+            bytes: Vec::new(),
+            share: Share::of(room),
+            found_no_room: false,
+        }
+    }
+}
 
 impl Write for Text {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.0.len() + bytes.len() > BYTES_MAX {
+        if self.bytes.len() + bytes.len() > BYTES_MAX {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
-        self.0.extend_from_slice(bytes);
+        self.found_no_room = !self.share.try_take(bytes.len() as u64);
+        if self.found_no_room {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        self.bytes.extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -38,10 +60,22 @@ impl Write for Text {
 }
 
 impl Dump {
-    /// The text, or why there is none.
-    pub fn into_text(self) -> Result<Vec<u8>, (Code, String)> {
+    /// A dump whose text takes its bytes from `room`.
+    pub fn new(room: &Arc<Room>) -> Dump {
+        Dump {
+            room: Arc::clone(room),
+            text: Text::new(room),
+            error: None,
+        }
+    }
+
+    /// The text and what holds its bytes, or why there is none.
+    pub fn into_text(self) -> Result<(Vec<u8>, Share), (Code, String)> {
         match self.error {
-            None => Ok(self.text.0),
+            None => Ok((self.text.bytes, self.text.share)),
+            Some(DumpError::Write(_)) if self.text.found_no_room => {
+                Err((Code::Overloaded, no_room(&self.room)))
+            }
             Some(DumpError::Write(_)) => Err((
                 Code::ResponseTooLarge,
                 format!("the dump would be larger than {BYTES_MAX} bytes"),
@@ -66,6 +100,6 @@ impl Work for Dump {
     }
 
     fn restart(&mut self) {
-        *self = Dump::default();
+        *self = Dump::new(&self.room);
     }
 }

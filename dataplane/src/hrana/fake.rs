@@ -54,13 +54,13 @@ impl Fake {
         (load(&self.shared.units), load(&self.shared.streams))
     }
 
-    fn connection(&self, writer: bool) -> Result<Connection, Error> {
-        let backend = if writer {
-            self.memory.writer()
-        } else {
-            self.memory.reader()
+    fn connection(&self, role: Role) -> Result<Connection, Error> {
+        let (backend, role) = match role {
+            // As pooled ones are: they read until they have a turn.
+            Role::Reader => (self.memory.reader(), Role::Stream),
+            other => (self.memory.writer(), other),
         };
-        Connection::open(backend, Options::new(Role::Stream))
+        Connection::open(backend, Options::new(role))
             .map_err(|error| Error::new(Code::Internal, error.to_string()))
     }
 
@@ -108,10 +108,10 @@ impl Target for Fake {
             return Ok(self.finished(work, Some(recorded)));
         }
         self.shared.units.fetch_add(1, Ordering::Relaxed);
-        let wrote = work.resume(&mut self.connection(false)?) == Progress::NeedsTurn;
+        let wrote = work.resume(&mut self.connection(Role::Reader)?) == Progress::NeedsTurn;
         if wrote {
             work.restart();
-            let progress = work.resume(&mut self.connection(true)?);
+            let progress = work.resume(&mut self.connection(Role::Writer)?);
             assert_ne!(progress, Progress::NeedsTurn, "the writer has the turn");
         }
         let recorded = options.idempotency.as_ref().map(|key| match work.record() {
@@ -129,7 +129,7 @@ impl Target for Fake {
         self.shared.streams.fetch_add(1, Ordering::Relaxed);
         Ok(FakeStream {
             database: self.clone(),
-            connection: Mutex::new(self.connection(true)?),
+            connection: Mutex::new(self.connection(Role::Stream)?),
         })
     }
 }

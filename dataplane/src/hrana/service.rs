@@ -15,16 +15,19 @@ use super::seats::{Full, Seat, Seats};
 use super::streams::{Kept, Lease, Rest, StreamError, StreamLimits, Streams};
 use super::target::{StreamTarget, Target};
 use super::texts::Texts;
-use super::unit::{Placement, Unit};
+use super::unit::{Placement, Unit, no_room};
 use crate::database::{Error, IdempotencyKey, Position, Recorded, RequestOptions, WorkResult};
+use crate::room::{Room, Share};
 use bytes::Bytes;
 use orion_api::hrana::{self, Batch, Outcome, PipelineRequest};
 use orion_api::{Code, DatabaseId};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Runs pipelines; one for a node.
 pub struct Service<T: Target> {
     key: NodeKey,
+    replies: Arc<Room>,
     streams: Streams<Stream<T::Stream>>,
     seats: Seats,
 }
@@ -42,6 +45,8 @@ pub struct Answer {
     pub staleness: Duration,
     /// What became of the idempotency key.
     pub idempotency: Option<Recorded>,
+    /// What it has of the room for replies.
+    pub share: Share,
 }
 
 /// Results of a pipeline.
@@ -84,9 +89,10 @@ impl<S> Stream<S> {
 }
 
 impl<T: Target> Service<T> {
-    /// No stream is open.
-    pub fn new(key: NodeKey, limits: StreamLimits) -> Service<T> {
+    /// No stream is open. What is answered has `replies` together.
+    pub fn new(key: NodeKey, limits: StreamLimits, replies: Arc<Room>) -> Service<T> {
         Service {
+            replies,
             streams: Streams::new(key.clone(), limits),
             seats: Seats::new(limits.connected_per_node, limits.connected_per_database),
             key,
@@ -96,6 +102,11 @@ impl<T: Target> Service<T> {
     /// The node's secret.
     pub fn key(&self) -> &NodeKey {
         &self.key
+    }
+
+    /// Room of what is answered and not yet read.
+    pub fn replies(&self) -> &Arc<Room> {
+        &self.replies
     }
 
     /// Open streams, with and without a connection.
@@ -161,16 +172,17 @@ impl<T: Target> Service<T> {
             plan.closes = true;
         }
         let (closes, requests) = (plan.closes, plan.tasks.len());
-        let unit = Unit::new(plan, options.access);
+        let unit = Unit::new(plan, options.access, Arc::clone(&self.replies));
         let finished = self.place(database, &mut stream, unit, options).await?;
         let baton = (!closes).then(|| {
             let lease = lease.unwrap_or_else(|| self.streams.open(database.id()));
             lease.give_back(stream, Instant::now())
         });
+        let (fresh, share) = finished.work.into_outcomes();
         let outcomes = match &finished.idempotency {
             Some(Recorded::Replayed(reply)) => Outcomes::Stored(reply.clone()),
             Some(Recorded::ReplayedWithoutReply) => Outcomes::Fresh(reply_was_not_kept(requests)),
-            _ => Outcomes::Fresh(finished.work.into_outcomes()),
+            _ => Outcomes::Fresh(fresh),
         };
         Ok(Answer {
             baton,
@@ -178,6 +190,7 @@ impl<T: Target> Service<T> {
             seen: finished.seen,
             staleness: finished.staleness,
             idempotency: finished.idempotency,
+            share: share.unwrap_or_else(|| Share::of(&self.replies)),
         })
     }
 
@@ -190,6 +203,18 @@ impl<T: Target> Service<T> {
         }
     }
 
+    /// So many bytes of the room for replies, as soon as they are there.
+    async fn reserve(&self, bytes: u64) -> Result<Share, Error> {
+        let mut share = Share::of(&self.replies);
+        match share.take(bytes).await {
+            Ok(()) => {
+                share.refill(bytes);
+                Ok(share)
+            }
+            Err(_) => Err(Error::new(Code::Overloaded, no_room(&self.replies))),
+        }
+    }
+
     /// Runs a unit on the stream's connection, or on shared ones until it needs one of its own.
     async fn place(
         &self,
@@ -199,7 +224,13 @@ impl<T: Target> Service<T> {
         options: &RequestOptions,
     ) -> WorkResult<Unit> {
         if stream.connection.is_none() {
-            let finished = database.run(unit, options).await?;
+            let mut finished = database.run(unit, options).await?;
+            if let Some(bytes) = finished.work.starved() {
+                // It only read, and what it needs it asks for in line, before it holds anything.
+                let bytes = bytes.min(self.replies.limit());
+                finished.work.feed(self.reserve(bytes).await?, bytes);
+                finished = database.run(finished.work, options).await?;
+            }
             if !finished.work.needs_own_connection() {
                 return Ok(finished);
             }

@@ -15,7 +15,8 @@
 use super::plan::{BatchStep, Call, Plan, Task};
 use super::result;
 use crate::database::{Access, Progress, Work};
-use crate::sql::{Budget, Connection};
+use crate::room::{Room, Share};
+use crate::sql::{Budget, Connection, Role};
 use bytes::Bytes;
 use orion_api::Code;
 use orion_api::hrana::{BatchResult, Condition, Error, Outcome, Response, StatementResult};
@@ -41,14 +42,21 @@ pub struct Unit {
     /// Of the present task, if it is a batch.
     batch: BatchResult,
     moves: bool,
+    /// Where the bytes of its results are taken from.
+    room: Arc<Room>,
+    /// Bytes that it was given in advance, and how many those are.
+    given: Option<Share>,
+    given_bytes: u64,
+    /// A reader found no room for a result; so many bytes it may have at most.
+    starved: Option<u64>,
 }
 
 /// Why the walk stops before the statement at hand.
 struct Stop(Progress);
 
 impl Unit {
-    /// A unit that has not begun, on a shared connection.
-    pub fn new(plan: Plan, access: Access) -> Unit {
+    /// A unit that has not begun, on a shared connection. Its results take their bytes from `room`.
+    pub fn new(plan: Plan, access: Access, room: Arc<Room>) -> Unit {
         let outcomes = Vec::with_capacity(plan.tasks.len());
         Unit {
             plan,
@@ -58,7 +66,23 @@ impl Unit {
             outcomes,
             batch: BatchResult::default(),
             moves: false,
+            room,
+            given: None,
+            given_bytes: 0,
+            starved: None,
         }
+    }
+
+    /// If all that it did was to read on a shared connection, and a result found no room: how many bytes it could
+    /// need. It may be run again then.
+    pub fn starved(&self) -> Option<u64> {
+        self.starved
+    }
+
+    /// Begins anew with bytes that are its own already.
+    pub fn feed(&mut self, share: Share, bytes: u64) {
+        self.restart();
+        (self.given, self.given_bytes) = (Some(share), bytes);
     }
 
     /// Where it runs from now on.
@@ -82,9 +106,9 @@ impl Unit {
         &self.outcomes
     }
 
-    /// What came of it.
-    pub fn into_outcomes(self) -> Vec<Outcome> {
-        self.outcomes
+    /// What came of it, and what holds its bytes.
+    pub fn into_outcomes(self) -> (Vec<Outcome>, Option<Share>) {
+        (self.outcomes, self.budget.and_then(Budget::into_share))
     }
 
     fn task(&mut self, connection: &mut Connection) -> Result<Outcome, Stop> {
@@ -153,11 +177,31 @@ impl Unit {
         if let Err(error) = self.admit(&call.sql, connection)? {
             return Ok(Err(error));
         }
-        let budget = budget(&mut self.budget, connection);
+        let budget = self.budget(connection);
         match connection.execute(&call.sql, &call.args, call.want_rows, budget) {
             Ok(result) => Ok(Ok(result::statement(result))),
+            Err(_) if budget.take_found_no_room() => Ok(Err(self.starve(connection))),
             Err(error) => self.turn_or(&error, connection).map(Err),
         }
+    }
+
+    /// The statement was undone, because the node has no room for its result.
+    fn starve(&mut self, connection: &Connection) -> Error {
+        let options = connection.options();
+        // A shared connection that is not the writer has no turn, so nothing was written.
+        if self.placement == Placement::Shared && options.role != Role::Writer {
+            self.starved = Some(options.limits.result_bytes);
+        }
+        Error::new(Code::Overloaded, no_room(&self.room))
+    }
+
+    /// One budget for all statements of a unit, counted from the first.
+    fn budget(&mut self, connection: &Connection) -> &mut Budget {
+        let limits = &connection.options().limits;
+        self.budget.get_or_insert_with(|| {
+            let share = self.given.take().unwrap_or_else(|| Share::of(&self.room));
+            Budget::lasting(limits.statement_time, limits.result_bytes).out_of(share)
+        })
     }
 
     fn sequence(&mut self, sql: &Arc<str>, connection: &mut Connection) -> Result<Result<(), Error>, Stop> {
@@ -169,7 +213,7 @@ impl Unit {
         {
             return Ok(Err(error));
         }
-        let budget = budget(&mut self.budget, connection);
+        let budget = self.budget(connection);
         match connection.sequence(sql, budget) {
             Ok(()) => Ok(Ok(())),
             Err(error) => self.turn_or(&error, connection).map(Err),
@@ -238,8 +282,14 @@ impl Work for Unit {
     fn restart(&mut self) {
         self.outcomes.clear();
         self.batch = BatchResult::default();
-        self.budget = None;
+        if let Some(mut share) = self.budget.take().and_then(Budget::into_share)
+            && self.given_bytes > 0
+        {
+            share.refill(self.given_bytes);
+            self.given = Some(share);
+        }
         self.moves = false;
+        self.starved = None;
     }
 
     fn record(&self) -> Option<Bytes> {
@@ -248,10 +298,12 @@ impl Work for Unit {
     }
 }
 
-/// One budget for all statements of a unit, counted from the first.
-fn budget<'a>(budget: &'a mut Option<Budget>, connection: &Connection) -> &'a mut Budget {
-    let limits = &connection.options().limits;
-    budget.get_or_insert_with(|| Budget::lasting(limits.statement_time, limits.result_bytes))
+/// What to tell whom the node has no room for.
+pub(super) fn no_room(room: &Room) -> String {
+    format!(
+        "this was not done: replies that clients have not read yet fill the {} bytes that this node has for them (limits.reply_bytes_total); ask for fewer rows at a time, or again later",
+        room.limit()
+    )
 }
 
 fn read_only() -> Error {

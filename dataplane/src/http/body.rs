@@ -24,8 +24,6 @@ pub(super) struct Reading<'a> {
     pub pace: Pace,
     /// Where its bytes are taken from.
     pub room: &'a Arc<Room>,
-    /// How long it waits for some.
-    pub wait: Duration,
 }
 
 /// A body that is all there, and its share of the room; to be kept for as long as what was made of it.
@@ -70,7 +68,7 @@ impl Reading<'_> {
     }
 
     async fn take(&self, share: &mut Share, bytes: usize) -> Result<(), Refused> {
-        let taken = share.take(bytes as u64, self.wait).await;
+        let taken = share.take(bytes as u64).await;
         taken.map_err(|_| Refused::NoRoom)
     }
 

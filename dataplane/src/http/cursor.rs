@@ -49,7 +49,7 @@ pub(super) async fn run<D: Databases>(
             .into_iter()
             .try_for_each(|outcome| lines.outcome(outcome))?;
     }
-    Ok(reply_of(lines.0, "application/x-ndjson"))
+    Ok(reply_of(lines.0, answer.share, "application/x-ndjson"))
 }
 
 struct Lines(Vec<u8>);

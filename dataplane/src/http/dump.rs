@@ -19,11 +19,15 @@ pub(super) async fn run<D: Databases>(
     let admitted = http.admit(&parts, path).await?;
     let finished = admitted
         .database
-        .run(Dump::default(), &admitted.asked.options)
+        .run(Dump::new(http.service.replies()), &admitted.asked.options)
         .await?;
-    let text = finished
+    let (text, share) = finished
         .work
         .into_text()
         .map_err(|(code, message)| HttpError::new(code, message))?;
-    Ok(super::pipeline::reply_of(text, "text/plain; charset=utf-8"))
+    Ok(super::pipeline::reply_of(
+        text,
+        share,
+        "text/plain; charset=utf-8",
+    ))
 }

@@ -112,7 +112,7 @@ pub(super) async fn batch<D: Databases>(
     };
     let mut buffer = Vec::new();
     json(&mut buffer, &replies)?;
-    Ok(reply_of(buffer, "application/json"))
+    Ok(reply_of(buffer, answer.share, "application/json"))
 }
 
 fn statement(statement: LegacyStatement) -> Result<Statement, HttpError> {

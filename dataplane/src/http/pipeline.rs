@@ -3,9 +3,11 @@
 use super::state::{Http, json, parse};
 use super::status::HttpError;
 use crate::hrana::{Databases, Outcomes, idempotency_key};
+use crate::room::Share;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
+use bytes::Bytes;
 use http::{HeaderValue, header};
 use orion_api::hrana::{Envelope, Outcome, PipelineRequest};
 use serde::Serialize;
@@ -57,12 +59,35 @@ pub(super) async fn run<D: Databases>(
     };
     let mut buffer = Vec::with_capacity(REPLY_BYTES);
     json(&mut buffer, &reply)?;
-    Ok(reply_of(buffer, "application/json"))
+    Ok(reply_of(buffer, answer.share, "application/json"))
+}
+
+/// A body that has a share of the room for replies, until hyper has written all of it.
+struct Held {
+    bytes: Vec<u8>,
+    _share: Share,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 /// A 200 with this body.
-pub(super) fn reply_of(buffer: Vec<u8>, content_type: &'static str) -> Response {
-    let mut response = Response::new(Body::from(buffer));
+///
+/// LIMIT: the text is counted once it is there; of a result's values it is as long as they are, or up to six times
+/// as long where they are control characters.
+pub(super) fn reply_of(buffer: Vec<u8>, mut share: Share, content_type: &'static str) -> Response {
+    share.cover(buffer.len() as u64);
+    let body = match share.is_free() {
+        true => Body::from(buffer),
+        false => Body::from(Bytes::from_owner(Held {
+            bytes: buffer,
+            _share: share,
+        })),
+    };
+    let mut response = Response::new(body);
     let content_type = HeaderValue::from_static(content_type);
     response.headers_mut().insert(header::CONTENT_TYPE, content_type);
     response

@@ -20,7 +20,6 @@ use orion_api::Code;
 use orion_api::hrana::{Envelope, Freshness, Idempotency, IdempotencyStatus};
 use std::fmt::Write;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Settings of the transport.
 #[derive(Clone, Debug)]
@@ -36,8 +35,6 @@ pub struct HttpSettings {
     pub body_bytes_max: usize,
     /// How fast a body must arrive.
     pub body_pace: Pace,
-    /// How long a body waits for room.
-    pub body_wait: Duration,
 }
 
 impl Default for HttpSettings {
@@ -49,8 +46,6 @@ impl Default for HttpSettings {
             // 1,000 rows of 32 KiB in one batch.
             body_bytes_max: 32 << 20,
             body_pace: Pace::default(),
-            // As long as clients wait for other writers.
-            body_wait: Duration::from_secs(10),
         }
     }
 }
@@ -145,7 +140,6 @@ impl<D: Databases> Http<D> {
             bytes_max: self.settings.body_bytes_max as u64,
             pace: self.settings.body_pace,
             room: &self.bodies,
-            wait: self.settings.body_wait,
         };
         let (body, share) = reading.read(&parts.headers, body).await?;
         admitted.body_share = share;

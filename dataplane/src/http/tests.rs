@@ -8,3 +8,4 @@ mod fixture;
 mod on_a_node;
 mod pipelines;
 mod replies;
+mod unread;

@@ -47,9 +47,13 @@ pub(crate) fn router(
     }
     let help = "Requests that ended with an error of the database layer, by code";
     registry.register("orion_database_errors", help, counters.errors.clone());
-    let bodies = Arc::clone(&http.bodies);
+    let (bodies, replies) = (Arc::clone(&http.bodies), Arc::clone(http.service.replies()));
     registry.register_collector(Box::new(Numbers { node, http }));
-    registry.register_collector(Box::new(transport::Transport { connections, bodies }));
+    registry.register_collector(Box::new(transport::Transport {
+        connections,
+        bodies,
+        replies,
+    }));
     let registry = Arc::new(registry);
     Router::new().route(
         "/metrics",

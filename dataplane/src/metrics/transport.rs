@@ -1,4 +1,4 @@
-//! Numbers of the connections and of what they bring.
+//! Numbers of the connections and of what they bring and take.
 
 use super::{counter, gauge};
 use crate::http::connections::Connections;
@@ -14,6 +14,7 @@ use std::sync::atomic::Ordering::Relaxed;
 pub(super) struct Transport {
     pub(super) connections: Arc<Connections>,
     pub(super) bodies: Arc<Room>,
+    pub(super) replies: Arc<Room>,
 }
 
 impl Collector for Transport {
@@ -61,7 +62,8 @@ impl Collector for Transport {
         ] {
             counter(encoder, name, help, value.load(Relaxed))?;
         }
-        room(encoder, "body", &self.bodies)
+        room(encoder, "body", &self.bodies)?;
+        room(encoder, "reply", &self.replies)
     }
 }
 

@@ -25,6 +25,7 @@ use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 pub use share::Share;
@@ -42,6 +43,7 @@ pub struct Full;
 pub struct Room {
     limit: u64,
     reserve: u64,
+    wait: Duration,
     state: Mutex<State>,
     waited: AtomicU64,
     refused: AtomicU64,
@@ -71,10 +73,11 @@ enum Asked {
 }
 
 impl Room {
-    /// Room for `limit` bytes, of which `reserve` are the elder's.
-    pub fn new(limit: u64, reserve: u64) -> Arc<Room> {
+    /// Room for `limit` bytes, of which `reserve` are the elder's; nobody waits for longer than `wait` at a time.
+    pub fn new(limit: u64, reserve: u64, wait: Duration) -> Arc<Room> {
         Arc::new(Room {
             limit,
+            wait,
             reserve: reserve.min(limit),
             state: Mutex::default(),
             waited: AtomicU64::new(0),
@@ -84,7 +87,7 @@ impl Room {
 
     /// Without a limit, for those who count nothing.
     pub fn unlimited() -> Arc<Room> {
-        Room::new(u64::MAX, 0)
+        Room::new(u64::MAX, 0, Duration::ZERO)
     }
 
     /// Bytes that can be had at all.

@@ -2,7 +2,6 @@
 
 use super::{Asked, Full, GRAIN, Room};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Bytes of one request; given back when it is dropped.
 #[derive(Debug)]
@@ -38,21 +37,26 @@ impl Share {
         granted
     }
 
-    /// Takes bytes; waits in line for at most so long.
-    pub async fn take(&mut self, bytes: u64, most: Duration) -> Result<(), Full> {
+    /// Takes bytes; waits in line for them, as long as the room has it.
+    pub async fn take(&mut self, bytes: u64) -> Result<(), Full> {
         if let Some(left) = self.left.checked_sub(bytes) {
             self.left = left;
             return Ok(());
         }
         let (number, more) = (self.number(), self.more(bytes));
         if let Asked::Waits(granted) = self.room.take(number, more) {
-            let in_time = tokio::time::timeout(most, granted).await;
+            let in_time = tokio::time::timeout(self.room.wait, granted).await;
             if in_time.is_err() && self.room.withdraw(number) {
                 return Err(Full);
             }
         }
         self.left = self.left + more - bytes;
         Ok(())
+    }
+
+    /// What used the bytes is gone: so many can be used anew, all that were taken.
+    pub fn refill(&mut self, bytes: u64) {
+        self.left = bytes;
     }
 
     /// The bytes that are really there: counted even where there is no room.

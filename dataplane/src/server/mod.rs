@@ -70,6 +70,9 @@ pub enum Error {
 /// How long requests in flight have to end at a stop.
 const DRAIN: Duration = Duration::from_secs(10);
 
+/// How long bodies and results wait for room: as long as clients wait for other writers.
+const ROOM_WAIT: Duration = Duration::from_secs(10);
+
 /// Runs until SIGTERM or SIGINT.
 pub async fn run(config: Config) -> Result<(), Error> {
     let stop = CancellationToken::new();
@@ -196,7 +199,11 @@ fn router(
         path: key_path,
         source,
     })?;
-    let service = Service::new(key, StreamLimits::default());
+    let service = Service::new(
+        key,
+        StreamLimits::default(),
+        Room::new(config.http.reply_bytes_total, 0, ROOM_WAIT),
+    );
     let ready = Arc::clone(node);
     let body_bytes_max = HttpSettings::default().body_bytes_max;
     let shared = Arc::new(Http::<Arc<Databases>> {
@@ -207,7 +214,11 @@ fn router(
             true => Ok(()),
             false => Err("this node does not serve its group now".to_owned()),
         }),
-        bodies: Room::new(config.http.body_bytes_total, body_bytes_max as u64 + GRAIN),
+        bodies: Room::new(
+            config.http.body_bytes_total,
+            body_bytes_max as u64 + GRAIN,
+            ROOM_WAIT,
+        ),
         settings: HttpSettings {
             body_bytes_max,
             body_pace: config.http.pace,

@@ -1,15 +1,21 @@
 //! Time and result bytes that the statements of one request share.
+//!
+//! The bytes have two limits: the request's own, and the room that the node has for replies, taken as rows come.
+//! Nothing waits here: a statement that waited would hold its thread and its snapshot.
 
+use crate::room::Share;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// What is left for the statements of one request.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Budget {
     deadline: Instant,
     result_bytes_left: u64,
+    share: Option<Share>,
+    found_no_room: bool,
 }
 
 impl Budget {
@@ -18,7 +24,32 @@ impl Budget {
         Budget {
             deadline,
             result_bytes_left: result_bytes,
+            share: None,
+            found_no_room: false,
         }
+    }
+
+    /// As much again, for somebody who counts what the statements give by himself.
+    pub fn again(&self) -> Budget {
+        Budget::new(self.deadline, self.result_bytes_left)
+    }
+
+    /// The same, with its bytes taken from this share too.
+    pub fn out_of(self, share: Share) -> Budget {
+        Budget {
+            share: Some(share),
+            ..self
+        }
+    }
+
+    /// What holds the bytes of the results, to be kept as long as they are.
+    pub fn into_share(self) -> Option<Share> {
+        self.share
+    }
+
+    /// Whether a statement ended since the last call because the node had no room for its result.
+    pub fn take_found_no_room(&mut self) -> bool {
+        std::mem::take(&mut self.found_no_room)
     }
 
     /// A budget that ends after `time`.
@@ -38,13 +69,17 @@ impl Budget {
 
     /// Counts `bytes` of a result; false if they are too many.
     pub(super) fn take(&mut self, bytes: u64) -> bool {
-        match self.result_bytes_left.checked_sub(bytes) {
-            Some(left) => {
-                self.result_bytes_left = left;
-                true
-            }
-            None => false,
+        let Some(left) = self.result_bytes_left.checked_sub(bytes) else {
+            return false;
+        };
+        if let Some(share) = &mut self.share
+            && !share.try_take(bytes)
+        {
+            self.found_no_room = true;
+            return false;
         }
+        self.result_bytes_left = left;
+        true
     }
 }
 

@@ -32,7 +32,7 @@ pub enum DumpError {
 pub fn dump(connection: &mut Connection, budget: &Budget, out: &mut impl Write) -> Result<(), DumpError> {
     let begun = connection.is_autocommit();
     if begun {
-        connection.sequence("BEGIN", &mut budget.clone())?;
+        connection.sequence("BEGIN", &mut budget.again())?;
     }
     let result = Dump {
         connection,
@@ -185,7 +185,7 @@ impl<W: Write> Dump<'_, W> {
     fn rows(&mut self, sql: &str, args: &Args) -> Result<Vec<Vec<Value>>, Error> {
         Ok(self
             .connection
-            .execute(sql, args, true, &mut self.budget.clone())?
+            .execute(sql, args, true, &mut self.budget.again())?
             .rows)
     }
 }

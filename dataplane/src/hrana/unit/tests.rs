@@ -10,7 +10,8 @@ use orion_api::hrana::PipelineRequest;
 fn unit_of(json: &str, access: Access) -> Unit {
     let request: PipelineRequest =
         serde_json::from_str(&format!(r#"{{"requests":[{json}]}}"#)).expect("a pipeline");
-    Unit::new(Plan::new(request.requests, &mut Texts::default()), access)
+    let plan = Plan::new(request.requests, &mut Texts::default());
+    Unit::new(plan, access, Room::unlimited())
 }
 
 fn own(json: &str) -> Unit {

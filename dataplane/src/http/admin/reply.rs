@@ -11,7 +11,6 @@ use super::BODY_BYTES_MAX;
 use crate::http::body::Reading;
 use crate::http::{HttpError, Pace};
 use crate::room::Room;
-use std::time::Duration;
 
 /// A request that cannot be understood.
 pub(super) fn invalid(reason: impl ToString) -> HttpError {
@@ -40,7 +39,6 @@ pub(super) async fn body<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -
         bytes_max: BODY_BYTES_MAX,
         pace: Pace::default(),
         room: &room,
-        wait: Duration::ZERO,
     };
     let (bytes, _share) = reading.read(headers, body).await?;
     serde_json::from_slice(&bytes).map_err(|error| invalid(format!("the body is not as it must be: {error}")))

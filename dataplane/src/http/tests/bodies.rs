@@ -1,8 +1,7 @@
 //! Many large bodies at once: more than there is room for.
 
 use super::client::{Client, post, until};
-use super::fixture::{Server, closed, serve};
-use crate::auth::Auth;
+use super::fixture::{Server, closed, serve_impatiently};
 use crate::http::{HttpSettings, Pace};
 use futures::future::join_all;
 use std::time::Duration;
@@ -12,15 +11,14 @@ const MIB: usize = 1 << 20;
 /// Two and a half times as many as there is room for.
 const MANY: usize = 40;
 
-async fn server(body_pace: Pace, body_wait: Duration) -> Server {
+async fn server(body_pace: Pace, wait: Duration) -> Server {
     let settings = HttpSettings {
         default_database: Some("main".into()),
         body_bytes_max: MIB,
         body_pace,
-        body_wait,
         ..HttpSettings::default()
     };
-    serve(settings, Auth::Disabled).await
+    serve_impatiently(settings, wait).await
 }
 
 /// A pipeline of just under a MiB.

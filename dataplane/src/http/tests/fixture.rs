@@ -10,10 +10,14 @@ use crate::room::{GRAIN, Room};
 use axum::Router;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+/// Longer than any test may take.
+const WAIT: Duration = Duration::from_secs(60);
 
 /// Databases by name.
 pub(super) struct Named(Vec<(&'static str, Fake)>);
@@ -68,22 +72,29 @@ impl Reply {
 
 /// Databases "app", "other" and the default, "main".
 pub(super) async fn serve(settings: HttpSettings, auth: Auth) -> Server {
+    serve_these(named(), settings, auth).await
+}
+
+fn named() -> Named {
     let names = ["app", "other", "main"];
-    let databases = Named(names.map(|name| (name, Fake::new())).to_vec());
-    serve_these(databases, settings, auth).await
+    Named(names.map(|name| (name, Fake::new())).to_vec())
+}
+
+/// The same, where nobody waits for room for longer than this.
+pub(super) async fn serve_impatiently(settings: HttpSettings, wait: Duration) -> Server {
+    let limits = connections::Limits::default();
+    start(named(), settings, Auth::Disabled, limits, wait).await
 }
 
 /// The default settings with these limits of connections.
 pub(super) async fn serve_within(limits: connections::Limits) -> Server {
-    let names = ["app", "other", "main"];
-    let databases = Named(names.map(|name| (name, Fake::new())).to_vec());
-    start(databases, HttpSettings::default(), Auth::Disabled, limits).await
+    start(named(), HttpSettings::default(), Auth::Disabled, limits, WAIT).await
 }
 
 /// Room for sixteen of the largest bodies.
-fn bodies(settings: &HttpSettings) -> Arc<Room> {
+fn bodies(settings: &HttpSettings, wait: Duration) -> Arc<Room> {
     let most = settings.body_bytes_max as u64;
-    Room::new(16 * most, most + GRAIN)
+    Room::new(16 * most, most + GRAIN, wait)
 }
 
 /// The default limits, with four connections for each database.
@@ -96,7 +107,7 @@ fn limits() -> StreamLimits {
 
 /// These databases.
 pub(super) async fn serve_these<D: Databases>(databases: D, settings: HttpSettings, auth: Auth) -> Server<D> {
-    start(databases, settings, auth, connections::Limits::default()).await
+    start(databases, settings, auth, connections::Limits::default(), WAIT).await
 }
 
 async fn start<D: Databases>(
@@ -104,13 +115,16 @@ async fn start<D: Databases>(
     settings: HttpSettings,
     auth: Auth,
     within: connections::Limits,
+    wait: Duration,
 ) -> Server<D> {
+    // Two of the largest results.
+    let replies = Room::new(64 << 20, 0, wait);
     let http = Arc::new(Http {
         databases,
-        service: Service::new(NodeKey::random(), limits()),
+        service: Service::new(NodeKey::random(), limits(), replies),
         auth,
         readiness: Arc::new(|| Err("no leader yet".to_owned())),
-        bodies: bodies(&settings),
+        bodies: bodies(&settings, wait),
         settings,
     });
     let routes = router(http.clone(), Router::new());
