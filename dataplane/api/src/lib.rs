@@ -6,6 +6,7 @@ pub mod client;
 pub mod error;
 pub mod hrana;
 mod id;
+mod number;
 mod value;
 
 pub use error::{Code, Kind};

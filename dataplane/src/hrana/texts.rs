@@ -1,6 +1,7 @@
 //! SQL texts that a client stored on a stream (`store_sql`), by the number that it gave them.
 
 use super::fault;
+use orion_api::Code;
 use orion_api::hrana::Error;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ impl Texts {
 
     /// Keeps a text. An id that is in use is an error by the specification.
     pub fn store(&mut self, id: i32, sql: String) -> Result<(), Error> {
+        let sql = whole(sql)?;
         if self.by_id.contains_key(&id) {
             return Err(fault(format!("sql_id {id} is in use on this stream")));
         }
@@ -45,7 +47,7 @@ impl Texts {
     /// The text that a request means: its own, or the stored one that it names.
     pub fn resolve(&self, sql: Option<String>, id: Option<i32>) -> Result<Arc<str>, Error> {
         match (sql, id) {
-            (Some(sql), None) => Ok(sql.into()),
+            (Some(sql), None) => whole(sql).map(Arc::from),
             (None, Some(id)) => self
                 .by_id
                 .get(&id)
@@ -59,6 +61,17 @@ impl Texts {
     /// Whether nothing is stored.
     pub fn is_empty(&self) -> bool {
         self.by_id.is_empty()
+    }
+}
+
+/// SQLite ends a text at its first NUL, within a literal too, and would ignore what follows without a word.
+fn whole(sql: String) -> Result<String, Error> {
+    match memchr::memchr(0, sql.as_bytes()) {
+        None => Ok(sql),
+        Some(at) => Err(Error::new(
+            Code::SqlParseError,
+            format!("the SQL text has a NUL at byte {at}; give such a value as an argument, or as char(0)"),
+        )),
     }
 }
 

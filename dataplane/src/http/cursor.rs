@@ -3,11 +3,12 @@
 //! All of them are known before the first line goes out: nothing may be shown of what is not yet durable,
 //! and a unit's results are limited in bytes.
 
+use super::path::InPath;
 use super::pipeline::reply_of;
 use super::state::{Http, json};
 use super::status::HttpError;
 use crate::hrana::{Databases, Outcomes};
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::response::Response;
 use orion_api::Code;
 use orion_api::hrana::{
@@ -17,7 +18,7 @@ use std::sync::Arc;
 
 pub(super) async fn run<D: Databases>(
     State(http): State<Arc<Http<D>>>,
-    path: Option<Path<String>>,
+    InPath(path): InPath,
     request: Request,
 ) -> Result<Response, HttpError> {
     let (admitted, request) = http

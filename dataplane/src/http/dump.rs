@@ -3,16 +3,17 @@
 //! All of it comes from one read transaction and is held in memory until it is sent, so it is limited;
 //! past the limit the answer is an error, never half a dump.
 
+use super::path::InPath;
 use super::state::Http;
 use super::status::HttpError;
 use crate::hrana::{Databases, Dump, Target};
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::response::Response;
 use std::sync::Arc;
 
 pub(super) async fn run<D: Databases>(
     State(http): State<Arc<Http<D>>>,
-    path: Option<Path<String>>,
+    InPath(path): InPath,
     request: Request,
 ) -> Result<Response, HttpError> {
     let (parts, _) = request.into_parts();

@@ -5,11 +5,12 @@
 //! one transaction. Values are plain JSON (integers too: this form cannot say more), blobs are
 //! `{"base64": …}`.
 
+use super::path::InPath;
 use super::pipeline::reply_of;
 use super::state::{Http, json};
 use super::status::HttpError;
 use crate::hrana::{Databases, Outcomes};
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -23,12 +24,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object with a list of statements")]
 struct LegacyRequest {
     statements: Vec<LegacyStatement>,
 }
 
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "a statement is a text, or an object with q and params")]
 enum LegacyStatement {
     Text(String),
     Query {
@@ -72,7 +74,7 @@ enum LegacyReply {
 
 pub(super) async fn batch<D: Databases>(
     State(http): State<Arc<Http<D>>>,
-    path: Option<Path<String>>,
+    InPath(path): InPath,
     request: Request,
 ) -> Result<Response, HttpError> {
     let (admitted, request) = http

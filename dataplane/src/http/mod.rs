@@ -17,6 +17,7 @@ mod headers;
 mod health;
 mod legacy;
 mod pace;
+mod path;
 mod pipeline;
 mod resolve;
 mod state;

@@ -1,11 +1,12 @@
 //! `POST /v2/pipeline` and `/v3/pipeline`.
 
+use super::path::InPath;
 use super::state::{Http, json, parse};
 use super::status::HttpError;
 use crate::hrana::{Databases, Outcomes, idempotency_key};
 use crate::room::Share;
 use axum::body::Body;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderValue, header};
@@ -35,7 +36,7 @@ enum Results<'a> {
 
 pub(super) async fn run<D: Databases>(
     State(http): State<Arc<Http<D>>>,
-    path: Option<Path<String>>,
+    InPath(path): InPath,
     request: Request,
 ) -> Result<Response, HttpError> {
     let (mut admitted, request) = http

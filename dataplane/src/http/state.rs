@@ -11,7 +11,7 @@ use crate::hrana::{Answer, Databases, Service, Target, token};
 use crate::http::Pace;
 use crate::room::{Room, Share};
 use axum::Router;
-use axum::extract::{Path, Request};
+use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::response::IntoResponse;
 use http::request::Parts;
@@ -106,14 +106,10 @@ impl<D: Databases> Http<D> {
     pub(super) async fn admit(
         &self,
         parts: &Parts,
-        path: Option<Path<String>>,
+        path: Option<String>,
     ) -> Result<Admitted<D::Database>, HttpError> {
         let grant = self.authorize(&parts.headers)?;
-        let meant = resolve::meant(
-            &parts.headers,
-            &parts.uri,
-            path.as_ref().map(|path| path.as_str()),
-        )?;
+        let meant = resolve::meant(&parts.headers, &parts.uri, path.as_deref())?;
         let (name, database) = self.find(meant).await?;
         let access = grant
             .access(database.id(), &name)
@@ -130,7 +126,7 @@ impl<D: Databases> Http<D> {
     /// Whom a request is from and for, and its body.
     pub(super) async fn receive<T: serde::de::DeserializeOwned>(
         &self,
-        path: Option<Path<String>>,
+        path: Option<String>,
         request: Request,
         what: &str,
     ) -> Result<(Admitted<D::Database>, T), HttpError> {

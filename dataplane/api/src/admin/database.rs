@@ -80,53 +80,90 @@ impl DatabaseState {
 /// node enforces are present.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[serde(expecting = "limits, an object of numbers")]
 pub struct Limits {
     /// Pages times page size; writes beyond it are refused with `ORION_QUOTA`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "crate::number::optional",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub size_bytes: Option<u64>,
     /// Changed pages of one transaction.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "crate::number::optional",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub transaction_bytes: Option<u64>,
     /// Time of one request's statements.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "crate::number::optional",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub statement_time_ms: Option<u64>,
     /// Result of one request.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "crate::number::optional",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub result_bytes: Option<u64>,
     /// Open streams.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "crate::number::optional",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub streams: Option<u64>,
 }
 
 /// A wish to change limits. Absent: as it was. `null`: the node's default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[serde(expecting = "limits, an object of numbers")]
 pub struct LimitsChange {
     /// Pages times page size.
-    #[serde(default, deserialize_with = "wished", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "crate::number::wished",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schema(value_type = Option<u64>)]
     pub size_bytes: Option<Option<u64>>,
     /// Changed pages of one transaction.
-    #[serde(default, deserialize_with = "wished", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "crate::number::wished",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schema(value_type = Option<u64>)]
     pub transaction_bytes: Option<Option<u64>>,
     /// Time of one request's statements.
-    #[serde(default, deserialize_with = "wished", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "crate::number::wished",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schema(value_type = Option<u64>)]
     pub statement_time_ms: Option<Option<u64>>,
     /// Result of one request.
-    #[serde(default, deserialize_with = "wished", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "crate::number::wished",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schema(value_type = Option<u64>)]
     pub result_bytes: Option<Option<u64>>,
     /// Open streams.
-    #[serde(default, deserialize_with = "wished", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "crate::number::wished",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schema(value_type = Option<u64>)]
     pub streams: Option<Option<u64>>,
-}
-
-/// A field that is there, be it `null`.
-fn wished<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Option<u64>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
 }
 
 impl LimitsChange {
@@ -145,6 +182,7 @@ impl LimitsChange {
 /// Body of `PATCH /databases/{name}`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[serde(expecting = "an object with limits")]
 pub struct ChangeDatabase {
     /// In force at once, on connections that are open too.
     #[serde(default)]
@@ -154,6 +192,7 @@ pub struct ChangeDatabase {
 /// Body of `POST /databases`. Creating what exists with the same wishes answers with it as it is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[serde(expecting = "an object with a name")]
 pub struct CreateDatabase {
     /// 1 to 128 of `a-z`, `0-9`, `-`, `_` and `.`, beginning with a letter or digit.
     #[schema(value_type = String, example = "appdb")]

@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Body of `POST /v3/cursor`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(expecting = "an object with a batch")]
 pub struct CursorRequest {
     /// The stream to go on with.
     #[serde(default)]

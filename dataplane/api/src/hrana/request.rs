@@ -1,12 +1,14 @@
 //! What a client sends: pipelines of requests, statements, batches and their conditions.
 
 use crate::Value;
+use crate::number;
 use serde::de::Error as _;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Body of `POST /v2/pipeline` and `/v3/pipeline`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(expecting = "an object with a list of requests")]
 pub struct PipelineRequest {
     /// The stream to go on with; none or `null` for a new one. The Go client sends an empty one for none.
     #[serde(default)]
@@ -56,12 +58,17 @@ pub enum Request {
 
 /// One statement with its arguments.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(expecting = "a statement, an object with sql or sql_id")]
 pub struct Statement {
     /// The text; exactly one of this and `sql_id`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sql: Option<String>,
     /// Names a stored text.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "number::optional",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub sql_id: Option<i32>,
     /// Arguments by position.
     #[serde(
@@ -99,6 +106,7 @@ impl Statement {
 
 /// An argument by name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(expecting = "an argument, an object with name and value")]
 pub struct NamedArg {
     /// With or without its sign (`:`, `@`, `$`).
     pub name: String,
@@ -108,6 +116,7 @@ pub struct NamedArg {
 
 /// Statements with conditions.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(expecting = "a batch, an object with a list of steps")]
 pub struct Batch {
     /// Run in order.
     pub steps: Vec<Step>,
@@ -115,6 +124,7 @@ pub struct Batch {
 
 /// A statement of a batch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(expecting = "a step, an object with stmt")]
 pub struct Step {
     /// The step is skipped unless this holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -163,6 +173,7 @@ enum RequestType {
 
 /// The fields of all requests at once.
 #[derive(Deserialize)]
+#[serde(expecting = "a request, an object with a type")]
 struct FlatRequest {
     r#type: RequestType,
     #[serde(default)]
@@ -171,7 +182,7 @@ struct FlatRequest {
     batch: Option<Batch>,
     #[serde(default)]
     sql: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "number::optional")]
     sql_id: Option<i32>,
 }
 
@@ -253,9 +264,10 @@ enum ConditionType {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "a condition, an object with a type")]
 struct FlatCondition {
     r#type: ConditionType,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "number::optional")]
     step: Option<u32>,
     #[serde(default)]
     cond: Option<Box<Condition>>,

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::routing::get;
 use http::{HeaderMap, StatusCode, Uri};
 use orion_api::admin::{
@@ -22,6 +22,7 @@ use orion_api::admin::{
 use orion_api::error::ErrorBody;
 use orion_api::{Code, DatabaseName, GroupName};
 
+use super::path::NamePath;
 pub use openapi::document;
 use reply::{Json, body, invalid, no_such_path, query};
 
@@ -122,7 +123,7 @@ async fn create_database(
 #[utoipa::path(get, path = "/_orion/v1/databases/{name}", tag = "databases", params(("name" = String, Path)), responses(
     (status = 200, body = Database), (status = 404, body = ErrorBody, description = "no such database")
 ))]
-async fn get_database(State(admin): Server, Path(name): Path<String>) -> Result<Json<Database>, Error> {
+async fn get_database(State(admin): Server, NamePath(name): NamePath) -> Result<Json<Database>, Error> {
     Ok(Json(admin.get_database(parse_name(&name)?).await?))
 }
 
@@ -134,7 +135,7 @@ async fn get_database(State(admin): Server, Path(name): Path<String>) -> Result<
 ))]
 async fn change_database(
     State(admin): Server,
-    Path(name): Path<String>,
+    NamePath(name): NamePath,
     headers: HeaderMap,
     sent: Body,
 ) -> Result<Json<Database>, Error> {
@@ -147,7 +148,7 @@ async fn change_database(
     (status = 200, body = Database, description = "the tombstone, also if it was dropped before"),
     (status = 404, body = ErrorBody, description = "no such database")
 ))]
-async fn drop_database(State(admin): Server, Path(name): Path<String>) -> Result<Json<Database>, Error> {
+async fn drop_database(State(admin): Server, NamePath(name): NamePath) -> Result<Json<Database>, Error> {
     Ok(Json(admin.drop_database(parse_name(&name)?).await?))
 }
 
@@ -161,7 +162,7 @@ async fn list_groups(State(admin): Server) -> Result<Json<GroupList>, Error> {
 #[utoipa::path(get, path = "/_orion/v1/groups/{name}", tag = "groups", params(("name" = String, Path)), responses(
     (status = 200, body = Group), (status = 404, body = ErrorBody, description = "no such group here")
 ))]
-async fn get_group(State(admin): Server, Path(name): Path<String>) -> Result<Json<Group>, Error> {
+async fn get_group(State(admin): Server, NamePath(name): NamePath) -> Result<Json<Group>, Error> {
     let name: GroupName = name.parse().map_err(invalid)?;
     Ok(Json(admin.get_group(name).await?))
 }

@@ -1,8 +1,9 @@
 //! Bodies and headers that are wrong: always a typed error, never a closed connection.
 
-use super::fixture::{plain, serve};
+use super::fixture::{closed, execute, plain, serve, value};
 use crate::auth::Auth;
 use crate::http::{HttpSettings, Pace};
+use serde_json::json;
 use std::time::Duration;
 
 #[tokio::test]
@@ -18,6 +19,7 @@ async fn malformed_bodies_say_where() {
         r#"{"requests":[{"type":"fly"}]}"#,
         r#"{"requests":[{"type":"execute"}]}"#,
         r#"{"requests":[{"type":"execute","stmt":{"sql":1}}]}"#,
+        r#"{"requests":[{"type":"store_sql","sql_id":3000000000,"sql":""}]}"#,
         r#"{"requests":[{"type":"execute","stmt":{"sql":"","args":[{"type":"integer","value":"1.5"}]}}]}"#,
         r#"{"requests":[{"type":"execute","stmt":{"sql":"","args":[{"type":"blob","base64":"*"}]}}]}"#,
         "{\"requests\":[\u{1}]}",
@@ -30,7 +32,21 @@ async fn malformed_bodies_say_where() {
         );
         let message = reply.json()["error"].as_str().expect("text").to_owned();
         assert!(message.contains("line 1 column"), "{message}");
+        assert!(
+            !message.contains("struct ") && !message.contains("i32"),
+            "{message}"
+        );
     }
+    let legacy = server.send("POST", "/app", &[], r#"{"statements":[1]}"#).await;
+    assert_eq!(
+        (legacy.status, legacy.code().as_str()),
+        (400, "HRANA_PROTO_ERROR")
+    );
+    assert!(
+        legacy.body.contains("a text, or an object with q"),
+        "{}",
+        legacy.body
+    );
     let reply = server.send("POST", "/v2/pipeline", &[], [0xff, 0xfe]).await;
     assert_eq!(reply.status, 400);
 }
@@ -89,6 +105,49 @@ async fn wrong_headers_are_named() {
         let message = reply.json()["error"].as_str().expect("text").to_owned();
         assert!(message.contains(header.0), "{message}");
     }
+}
+
+#[tokio::test]
+async fn a_name_that_is_no_text_is_refused_with_a_code() {
+    let server = plain().await;
+    for (method, path) in [
+        ("POST", "/%ff/v2/pipeline"),
+        ("POST", "/%ff/v3/cursor"),
+        ("POST", "/%ff"),
+        ("GET", "/%ff/dump"),
+    ] {
+        let reply = server.send(method, path, &[], "{}").await;
+        assert_eq!(
+            (reply.status, reply.code().as_str()),
+            (400, "INVALID_REQUEST"),
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_text_with_a_nul_is_refused_and_none_of_it_runs() {
+    let server = plain().await;
+    server.pipeline(&closed(&["CREATE TABLE t(a)"])).await;
+    let hidden = "INSERT INTO t VALUES (1)\0; DROP TABLE t";
+    let requests = [
+        execute(hidden),
+        execute("SELECT 'a\0b'"),
+        json!({"type": "sequence", "sql": hidden}),
+        json!({"type": "describe", "sql": hidden}),
+        json!({"type": "store_sql", "sql_id": 1, "sql": hidden}),
+        json!({"type": "execute", "stmt": {"sql": "SELECT length(?)", "args": [{"type": "text", "value": "a\0b"}]}}),
+    ];
+    let reply = server.pipeline(&json!({"requests": requests})).await;
+    let results = reply.json()["results"].clone();
+    for index in 0..5 {
+        assert_eq!(results[index]["error"]["code"], "SQL_PARSE_ERROR", "{index}");
+        let message = results[index]["error"]["message"].as_str().expect("text");
+        assert!(message.contains("NUL"), "{message}");
+    }
+    assert_eq!(results[5]["type"], "ok", "values may hold it");
+    let after = server.pipeline(&closed(&["SELECT count(*) FROM t"])).await;
+    assert_eq!(value(&after, 0)["value"], "0");
 }
 
 #[tokio::test]
