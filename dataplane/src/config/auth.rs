@@ -14,6 +14,7 @@ pub(super) struct RawAuth {
     public_keys: Vec<String>,
     public_key_files: Vec<PathBuf>,
     tokens: Vec<RawToken>,
+    metrics_public: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -42,6 +43,11 @@ enum Access {
 }
 
 impl RawAuth {
+    /// Prometheus asks without a token, and the numbers name no database.
+    pub(super) fn metrics_public(&self) -> bool {
+        self.metrics_public.unwrap_or(true)
+    }
+
     pub(super) fn check(self) -> Result<Auth, Error> {
         let mut verifier = Verifier::default();
         for text in &self.public_keys {

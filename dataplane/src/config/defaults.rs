@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::{Http, Limits, Log, LogFormat, Materialize, Transactions};
+use crate::hrana::StreamLimits;
 use crate::http::connections;
 use crate::{database, node, store};
 
@@ -28,7 +29,7 @@ pub(super) fn limits() -> Limits {
         transaction_bytes: options.sql.transaction_bytes,
         statement_time: options.sql.statement_time,
         result_bytes: options.sql.result_bytes,
-        streams: options.streams_max,
+        streams: StreamLimits::default().connected_per_database,
     }
 }
 
@@ -37,6 +38,7 @@ pub(super) fn http() -> Http {
     Http {
         // As many as the process has descriptors for, up to the part's default.
         connections_max: None,
+        streams_total: StreamLimits::default().connected_per_node,
         // Eight of the largest.
         body_bytes_total: 256 << 20,
         reply_bytes_total: 256 << 20,

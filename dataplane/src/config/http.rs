@@ -16,6 +16,8 @@ pub struct Http {
     pub idle: Duration,
     /// Time for a request's head.
     pub head: Duration,
+    /// Streams with a connection of their own, of the node.
+    pub streams_total: usize,
     /// Bytes of bodies that arrive or are being answered, of the node.
     pub body_bytes_total: u64,
     /// Bytes of replies that are made or not yet read, of the node.
@@ -41,6 +43,7 @@ impl Http {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct NodeWide {
     pub connections_max: Option<usize>,
+    pub streams_total: Option<usize>,
     pub body_bytes_total: Option<u64>,
     pub reply_bytes_total: Option<u64>,
 }
@@ -61,8 +64,11 @@ impl RawHttp {
         if let Some(most) = limits.connections_max {
             at_least("limits.connections_max", most as u64, 1)?;
         }
+        let streams_total = limits.streams_total.unwrap_or(default.streams_total);
+        at_least("limits.streams_total", streams_total as u64, 1)?;
         Ok(Http {
             connections_max: limits.connections_max,
+            streams_total,
             // One body of the largest size has room of its own, so that of many at once one comes to its end.
             body_bytes_total: at_least(
                 "limits.body_bytes_total",

@@ -55,6 +55,8 @@ pub struct Config {
     pub materialize: Materialize,
     /// Who may do what; everybody everything where nothing is configured.
     pub auth: Auth,
+    /// Whether `/metrics` is served without a token.
+    pub metrics_public: bool,
     /// What the process tells of itself.
     pub log: Log,
 }

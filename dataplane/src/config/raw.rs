@@ -53,6 +53,7 @@ struct RawLimits {
     result_bytes: Option<u64>,
     streams: Option<usize>,
     connections_max: Option<usize>,
+    streams_total: Option<usize>,
     body_bytes_total: Option<u64>,
     reply_bytes_total: Option<u64>,
 }
@@ -141,6 +142,7 @@ impl Config {
             limits,
             transactions: self.transactions.check()?,
             materialize: self.materialize.check()?,
+            metrics_public: self.auth.metrics_public(),
             auth: self.auth.check()?,
             log: self.log.check(),
             data_dir,
@@ -195,6 +197,7 @@ impl RawLimits {
     fn node_wide(&self) -> NodeWide {
         NodeWide {
             connections_max: self.connections_max,
+            streams_total: self.streams_total,
             body_bytes_total: self.body_bytes_total,
             reply_bytes_total: self.reply_bytes_total,
         }

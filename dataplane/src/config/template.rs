@@ -52,8 +52,9 @@ limits:
   transaction_bytes: {transaction}           # changed pages of one transaction
   statement_time_ms: {statement_ms}
   result_bytes: {result}
-  streams: {streams}
+  streams: {streams}                           # with an open transaction, temporary tables or the like
   # Of the whole node:
+  streams_total: {streams_total}
   body_bytes_total: {bodies}            # requests that arrive or run; past it larger ones wait, then ORION_OVERLOADED
   reply_bytes_total: {replies}           # results that are made, or not yet read by their clients; likewise
   # connections_max: {connections}               # without it: {connections}, or as many as `ulimit -Hn` has room for
@@ -83,6 +84,7 @@ materialize:
 auth:
   public_keys: []                        # PEM or base64, as `orion token keys` makes them
   public_key_files: []                   # paths of such files
+  metrics_public: true                   # /metrics asks for no token; false: for an admin's
   tokens: []                             # - {{token: …, access: ro or rw, admin: true or false}}
 
 # On standard error. `filter` as of RUST_LOG, `format` text or json.
@@ -104,6 +106,7 @@ log:
         result = limits.result_bytes,
         streams = limits.streams,
         connections = crate::http::connections::Limits::default().most,
+        streams_total = http.streams_total,
         replies = http.reply_bytes_total,
         bodies = http.body_bytes_total,
         http_idle_ms = http.idle.as_millis(),

@@ -59,6 +59,7 @@ fn values_that_cannot_be_used_are_refused_with_their_key() {
         ("auth: {public_key_files: [/no/such]}", "auth.public_key_files"),
         ("auth: {tokens: [{token: short}]}", "auth.tokens"),
         ("limits: {streams: 0}", "limits.streams"),
+        ("limits: {streams_total: 0}", "limits.streams_total"),
         ("limits: {connections_max: 0}", "limits.connections_max"),
         ("limits: {body_bytes_total: 1000000}", "limits.body_bytes_total"),
         ("limits: {reply_bytes_total: 1000000}", "limits.reply_bytes_total"),

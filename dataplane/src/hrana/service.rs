@@ -203,6 +203,16 @@ impl<T: Target> Service<T> {
         }
     }
 
+    /// A connection; if the database has as many as it may, in the place of a stream which rests.
+    async fn open(&self, database: &T) -> Result<T::Stream, Error> {
+        match database.open_stream().await {
+            Err(error) if error.code == Code::Quota && self.streams.make_room(database.id()) => {
+                database.open_stream().await
+            }
+            opened => opened,
+        }
+    }
+
     /// So many bytes of the room for replies, as soon as they are there.
     async fn reserve(&self, bytes: u64) -> Result<Share, Error> {
         let mut share = Share::of(&self.replies);
@@ -237,7 +247,7 @@ impl<T: Target> Service<T> {
             unit = finished.work;
             let seat = self.seat(database.id())?;
             stream.connection = Some(Connected {
-                stream: database.open_stream().await?,
+                stream: self.open(database).await?,
                 _seat: seat,
             });
         }

@@ -7,6 +7,7 @@ mod admin;
 mod descriptors;
 mod key;
 
+use crate::auth::Auth;
 use crate::config::Config;
 use crate::database::Databases;
 use crate::hrana::{Service, StreamLimits};
@@ -169,11 +170,23 @@ impl Server {
         if let Some(name) = &self.config.default_database {
             println!("  database      {name}: {url}/{name}/");
         }
+        if let Auth::Enabled(_) = self.config.auth {
+            println!(
+                "  auth          a token is needed; `orion token create` makes one, ORION_AUTH_TOKEN holds it"
+            );
+        }
         println!("Connect:");
         println!("  orion cli {url}");
-        println!("  createClient({{ url: \"{url}/<database>/\" }})   // @libsql/client");
+        let (token, header) = match self.config.auth {
+            Auth::Enabled(_) => (
+                ", authToken: \"…\"",
+                " -H \"authorization: Bearer $ORION_AUTH_TOKEN\"",
+            ),
+            Auth::Disabled => ("", ""),
+        };
+        println!("  createClient({{ url: \"{url}/<database>/\"{token} }})   // @libsql/client");
         println!(
-            "  curl {url}/v2/pipeline -d '{{\"requests\":[{{\"type\":\"execute\",\"stmt\":{{\"sql\":\"SELECT 1\"}}}},{{\"type\":\"close\"}}]}}'"
+            "  curl{header} {url}/v2/pipeline -d '{{\"requests\":[{{\"type\":\"execute\",\"stmt\":{{\"sql\":\"SELECT 1\"}}}},{{\"type\":\"close\"}}]}}'"
         );
     }
 
@@ -199,9 +212,15 @@ fn router(
         path: key_path,
         source,
     })?;
+    let streams = StreamLimits {
+        connected_per_node: config.http.streams_total,
+        // Each database has its own limit, and keeps it.
+        connected_per_database: config.http.streams_total,
+        ..StreamLimits::default()
+    };
     let service = Service::new(
         key,
-        StreamLimits::default(),
+        streams,
         Room::new(config.http.reply_bytes_total, 0, ROOM_WAIT),
     );
     let ready = Arc::clone(node);
@@ -236,6 +255,10 @@ fn router(
     });
     let admin = http::admin::router(Arc::new(admin::NodeAdmin::new(Arc::clone(node), url)));
     let metrics = metrics::router(Arc::clone(node), Arc::clone(&shared), Arc::clone(connections));
+    let metrics = match config.metrics_public {
+        true => metrics,
+        false => shared.guard_admin(metrics),
+    };
     let others = shared.guard_admin(admin).merge(metrics);
     Ok(http::router(shared, others))
 }

@@ -8,6 +8,7 @@
     reason = "seeds and counts, for whoever reads a failed run"
 )]
 
+mod auth;
 mod azure;
 mod descriptors;
 mod flips;

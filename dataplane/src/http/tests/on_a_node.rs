@@ -138,6 +138,31 @@ async fn a_batch_commits_or_rolls_back_as_a_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn streams_at_rest_make_room_where_the_database_has_a_limit_of_its_own() {
+    let running = start().await;
+    let three = |_: &Limits| Limits {
+        streams: 3,
+        ..Limits::default()
+    };
+    running.node.change_limits("app", three).await.expect("changed");
+    let server = &running.server;
+    for number in 1..=8 {
+        let left = server.pipeline(&open(None, &["INSERT INTO t VALUES (1)"])).await;
+        assert_eq!(left.status, 200, "{number}: {}", left.body);
+    }
+    assert_eq!(count(server).await, "8");
+    let mut begun = Vec::new();
+    for _ in 0..3 {
+        let reply = server.pipeline(&open(None, &["BEGIN"])).await;
+        assert_eq!(reply.status, 200, "{}", reply.body);
+        begun.push(reply);
+    }
+    let refused = server.pipeline(&open(None, &["BEGIN"])).await;
+    assert_eq!((refused.status, refused.code().as_str()), (429, "ORION_QUOTA"));
+    running.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn tokens_of_replies_are_taken_for_later_reads() {
     let running = start().await;
     let server = &running.server;
