@@ -1,13 +1,9 @@
 //! Modules use only those below them, in the order that DESIGN.md gives ("Modules, bottom up").
 //!
-//! Read from the source: every `crate::module` outside of tests and comments. What is known to be otherwise is
-//! listed here by name, with its reason in DESIGN.md.
+//! Read from the source: every `crate::module` outside of tests and comments.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-
-/// Who knows whom above it.
-const KNOTS: &[(&str, &str)] = &[("raft", "group")];
 
 /// Used by all, and using nobody.
 const GROUND: &[&str] = &["causes", "clock", "failpoints"];
@@ -17,7 +13,6 @@ fn modules_use_only_those_below_them() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let order = order(&std::fs::read_to_string(root.join("DESIGN.md")).expect("DESIGN.md"));
     let place = |module: &str| order.iter().position(|one| one == module);
-    let mut used_knots: BTreeSet<&(&str, &str)> = BTreeSet::new();
     let mut wrong = Vec::new();
     for path in sources(&root.join("src")) {
         let module = module_of(path.strip_prefix(root.join("src")).expect("below src"));
@@ -27,12 +22,8 @@ fn modules_use_only_those_below_them() {
             if GROUND.contains(&used.as_str()) {
                 continue;
             }
-            let knot = KNOTS
-                .iter()
-                .find(|knot| **knot == (module.as_str(), used.as_str()));
-            used_knots.extend(knot);
             match place(&used) {
-                Some(other) if other <= own || knot.is_some() => {}
+                Some(other) if other <= own => {}
                 Some(_) => wrong.push(format!(
                     "{}: {module} uses {used}, which is above it",
                     path.display()
@@ -42,11 +33,6 @@ fn modules_use_only_those_below_them() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
-    assert_eq!(
-        used_knots.len(),
-        KNOTS.len(),
-        "a knot is untied: take it off the list"
-    );
 }
 
 #[test]

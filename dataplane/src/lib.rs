@@ -23,6 +23,7 @@ pub mod node;
 pub(crate) mod overlay;
 pub mod owner;
 pub mod page;
+pub(crate) mod peer;
 pub(crate) mod raft;
 pub mod room;
 pub mod server;

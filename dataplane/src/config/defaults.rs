@@ -16,7 +16,7 @@ pub(super) const DATABASE: &str = "default";
 /// The embedded default has one group.
 pub(super) const GROUP: &str = "default";
 /// A log that shows starts, stops and what a person must look at.
-pub(super) const LOG_FILTER: &str = "info,openraft=warn,slatedb=warn";
+pub(super) const LOG_FILTER: &str = "info,openraft=error,slatedb=warn";
 
 fn database() -> database::Options {
     database::Options::new(PathBuf::new())

@@ -6,6 +6,7 @@
 //! there; those of the process stand in `defaults`.
 
 mod auth;
+mod cluster;
 mod defaults;
 mod error;
 mod http;
@@ -22,6 +23,7 @@ use orion_api::{DatabaseName, GroupName};
 use url::Url;
 
 use crate::auth::Auth;
+use crate::node::Cluster;
 use crate::store;
 
 pub use error::Error;
@@ -57,6 +59,8 @@ pub struct Config {
     pub auth: Auth,
     /// Whether `/metrics` is served without a token.
     pub metrics_public: bool,
+    /// Other nodes of the group; none: this node is alone in it.
+    pub cluster: Option<Cluster>,
     /// What the process tells of itself.
     pub log: Log,
 }
@@ -171,6 +175,7 @@ impl Config {
         options.flush_bytes = self.materialize.flush_bytes;
         options.flush_age = self.materialize.age;
         options.snapshot_log_bytes = self.materialize.snapshot_log_bytes;
+        options.cluster = self.cluster.clone();
         options
     }
 

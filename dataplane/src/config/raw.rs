@@ -26,6 +26,7 @@ pub(super) struct Config {
     transactions: RawTransactions,
     materialize: RawMaterialize,
     auth: super::auth::RawAuth,
+    cluster: super::cluster::RawCluster,
     log: RawLog,
 }
 
@@ -144,6 +145,7 @@ impl Config {
             materialize: self.materialize.check()?,
             metrics_public: self.auth.metrics_public(),
             auth: self.auth.check()?,
+            cluster: self.cluster.check()?,
             log: self.log.check(),
             data_dir,
         })

@@ -87,6 +87,18 @@ auth:
   metrics_public: true                   # /metrics asks for no token; false: for an admin's
   tokens: []                             # - {{token: …, access: ro or rw, admin: true or false}}
 
+# One of several nodes that replicate a group. Without `listen` the node is alone in its group. All nodes of a group have the
+# same object store, and the same `group`; they may start in any order.
+cluster:
+  # listen: 0.0.0.0:8092                 # for the other nodes: no one else needs to reach it
+  # advertise: node1.example.com:8092    # where they reach this node; without it: the address above
+  # peers: [node2.example.com:8092, node3.example.com:8092]
+  role: voter                            # voter, or read_replica: it does not vote, and serves reads
+  # tls:                                 # certificates for `orion-peer`, of one authority; without it: in the clear
+  #   authority: /etc/orion/peers/ca.pem
+  #   certificate: /etc/orion/peers/node.pem
+  #   key: /etc/orion/peers/node-key.pem
+
 # On standard error. `filter` as of RUST_LOG, `format` text or json.
 log:
   filter: {filter}

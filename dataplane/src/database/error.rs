@@ -1,6 +1,7 @@
 //! Why the database layer did not run a unit, or cannot say what became of it. Errors of single
 //! statements are not here: they are results of the unit.
 
+pub use crate::peer::Elsewhere;
 use crate::vfs::ReadError;
 use orion_api::{Code, Kind};
 
@@ -12,6 +13,8 @@ pub struct Error {
     pub code: Code,
     /// Explains it.
     pub message: String,
+    /// Nothing was done here, and another node may do it.
+    pub elsewhere: Option<Elsewhere>,
 }
 
 impl Error {
@@ -20,6 +23,23 @@ impl Error {
         Error {
             code,
             message: message.into(),
+            elsewhere: None,
+        }
+    }
+
+    /// Only the leader can do it, and nothing was done here.
+    pub(super) fn not_leader(message: impl Into<String>) -> Error {
+        Error {
+            elsewhere: Some(Elsewhere::Leader),
+            ..Error::new(Code::NotLeader, message)
+        }
+    }
+
+    /// What a stream did before cannot be done again by another node.
+    pub(super) fn of_stream(self) -> Error {
+        Error {
+            elsewhere: None,
+            ..self
         }
     }
 

@@ -9,7 +9,9 @@ use super::queue::{Queue, disk_full};
 use super::request::{Erased, GivenUp, Phase, Request, Ticket, Wait};
 use super::stream::Stream;
 use super::threads::{Lane, SqlThreads};
-use super::{Access, Error, Finished, Options, Position, Progress, RequestOptions, Work, WorkResult};
+use super::{
+    Access, Elsewhere, Error, Finished, Options, Position, Progress, RequestOptions, Work, WorkResult,
+};
 use crate::entry::Limits;
 use crate::group::{self, Group};
 use crate::sql::{Connection, Role};
@@ -148,7 +150,7 @@ impl Database {
     async fn run_uncounted<W: Work>(&self, mut work: W, options: &RequestOptions) -> WorkResult<W> {
         self.touch();
         self.check_served()?;
-        self.wait_for_policy(options).await?;
+        let staleness = self.wait_for_policy(options).await?;
         if self.tables.get().is_some() && options.idempotency.is_some() {
             return Err(Error::new(
                 Code::InvalidRequest,
@@ -166,7 +168,7 @@ impl Database {
                     return Ok(Finished {
                         work: finished,
                         seen,
-                        staleness: Duration::ZERO,
+                        staleness,
                         idempotency: None,
                     });
                 }
@@ -187,6 +189,7 @@ impl Database {
                 "this token may only read; use one that may write",
             ));
         }
+        self.check_leads()?;
         self.wait_for_room().await?;
         self.write(work, unit, options).await
     }
@@ -195,6 +198,7 @@ impl Database {
     pub fn open_stream(self: &Arc<Self>) -> Result<Stream, Error> {
         self.touch();
         self.check_served()?;
+        self.check_leads()?;
         Stream::open(self)
     }
 
@@ -202,25 +206,64 @@ impl Database {
         if !self.entry.is_active() {
             return Err(Error::new(Code::DatabaseNotFound, "the database was dropped"));
         }
-        if !self.group.serves() {
-            return Err(Error::new(
-                Code::NotLeader,
-                "this node does not lead the database's group; try another one",
-            ));
-        }
         Ok(())
     }
 
-    /// Waits until this copy is as fresh as was asked for.
-    pub(super) async fn wait_for_policy(&self, options: &RequestOptions) -> Result<(), Error> {
-        if options.read_policy == ReadPolicy::RevocationSafe {
-            self.group.barrier().await.map_err(|_| {
-                Error::new(
-                    Code::NotLeader,
-                    "a quorum did not confirm that this node leads the database's group",
-                )
-            })?;
+    /// Writes, and streams that may come to write, are the leader's.
+    fn check_leads(&self) -> Result<(), Error> {
+        if self.group.serves() || self.tables.get().is_some() {
+            return Ok(());
         }
+        Err(Error::not_leader(
+            "this node does not lead the database's group; nothing was done",
+        ))
+    }
+
+    /// Waits until this copy is as fresh as was asked for. Answers how old it may be: the time since it was certainly
+    /// the newest, by this node's clock.
+    pub(super) async fn wait_for_policy(&self, options: &RequestOptions) -> Result<Duration, Error> {
+        self.wait_for_confirmation(options).await?;
+        self.wait_for_position(options).await?;
+        Ok(match options.read_policy {
+            ReadPolicy::Strong | ReadPolicy::RevocationSafe => Duration::ZERO,
+            _ => self.group.staleness().unwrap_or(Duration::MAX),
+        })
+    }
+
+    /// INVARIANT: strong reads see everything that was acknowledged to anybody before they were asked for; reads of bounded
+    /// staleness everything that was acknowledged longer ago than the bound. The views show this node, and wait for nobody.
+    async fn wait_for_confirmation(&self, options: &RequestOptions) -> Result<(), Error> {
+        let by_quorum = match options.read_policy {
+            _ if self.tables.get().is_some() => return Ok(()),
+            ReadPolicy::Strong if self.group.is_current() => return Ok(()),
+            ReadPolicy::Strong => false,
+            ReadPolicy::RevocationSafe => true,
+            ReadPolicy::BoundedStaleness => {
+                let most = options.max_staleness.unwrap_or_default();
+                if self.group.staleness().is_some_and(|age| age <= most) {
+                    return Ok(());
+                }
+                false
+            }
+            ReadPolicy::Session | ReadPolicy::Local => return Ok(()),
+        };
+        let caught_up = tokio::time::timeout(options.read_timeout, self.group.catch_up(by_quorum)).await;
+        match caught_up {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(Error::not_leader(
+                "nobody who leads the database's group confirmed how new this copy is",
+            )),
+            Err(_) => Err(Error {
+                elsewhere: Some(Elsewhere::Leader),
+                ..Error::new(
+                    Code::StaleRead,
+                    "this copy was not confirmed to be the newest within the read time-out",
+                )
+            }),
+        }
+    }
+
+    async fn wait_for_position(&self, options: &RequestOptions) -> Result<(), Error> {
         let behind = || {
             let position = self.position();
             let session = options.session.is_some_and(|session| {
@@ -245,8 +288,9 @@ impl Database {
         let wait = self.group.wait_applied(|| !behind());
         tokio::time::timeout(options.read_timeout, wait)
             .await
-            .map_err(|_| {
-                Error::new(
+            .map_err(|_| Error {
+                elsewhere: Some(Elsewhere::Leader),
+                ..Error::new(
                     Code::StaleRead,
                     "this copy did not become as fresh as asked within the read time-out",
                 )

@@ -26,7 +26,7 @@ mod work;
 
 pub use counters::Counters;
 pub use databases::Databases;
-pub use error::Error;
+pub use error::{Elsewhere, Error};
 pub use handle::Database;
 pub use options::{Access, IdempotencyKey, RequestOptions};
 pub use settings::Options;

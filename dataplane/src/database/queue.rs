@@ -860,10 +860,7 @@ impl Queue {
 }
 
 fn not_applied() -> Error {
-    Error::new(
-        Code::NotLeader,
-        "an earlier commit was not applied; nothing of this was",
-    )
+    Error::not_leader("an earlier commit was not applied; nothing of this was")
 }
 
 /// What an outcome means for those who wait.
@@ -874,12 +871,10 @@ fn landing(outcome: Outcome) -> Result<(), Error> {
             Code::DatabaseNotFound,
             "the database was dropped; nothing was applied",
         )),
-        Outcome::Applied(Applied::Refused(refused)) => Err(Error::new(
-            Code::NotLeader,
-            format!("{refused}; nothing was applied"),
-        )),
-        Outcome::NotLeader => Err(Error::new(
-            Code::NotLeader,
+        Outcome::Applied(Applied::Refused(refused)) => {
+            Err(Error::not_leader(format!("{refused}; nothing was applied")))
+        }
+        Outcome::NotLeader => Err(Error::not_leader(
             "this node does not lead the group any more; nothing was applied",
         )),
         Outcome::Unknown => Err(Error::new(
@@ -898,10 +893,7 @@ pub(super) fn disk_full() -> Error {
 
 fn not_proposed(why: NotProposed) -> Error {
     match why {
-        NotProposed::NotLeader => Error::new(
-            Code::NotLeader,
-            "this node does not lead the group; nothing was applied",
-        ),
+        NotProposed::NotLeader => Error::not_leader("this node does not lead the group; nothing was applied"),
         NotProposed::DiskFull => disk_full(),
         NotProposed::Overloaded => Error::new(
             Code::Overloaded,

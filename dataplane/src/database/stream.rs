@@ -86,6 +86,13 @@ impl Stream {
             .is_none_or(|session| session.connection.is_autocommit())
     }
 
+    fn has_begun_to_read(&self) -> bool {
+        let slot = self.slot.lock();
+        slot.session
+            .as_ref()
+            .is_some_and(|session| session.connection.has_begun_to_read())
+    }
+
     /// Ends the stream; an open transaction is rolled back.
     pub fn close(self) {
         drop(self);
@@ -93,7 +100,11 @@ impl Stream {
 
     /// Runs a unit on the stream's connection.
     pub async fn run<W: Work>(&self, work: W, options: &RequestOptions) -> WorkResult<W> {
-        self.database.wait_for_policy(options).await?;
+        // A transaction that has read shows its version to its end, whatever became of the group since.
+        if !self.has_begun_to_read() {
+            let waited = self.database.wait_for_policy(options).await;
+            waited.map_err(Error::of_stream)?;
+        }
         let session = self.take()?;
         let (mut session, mut work, mut progress) = self.step(session, work).await?;
         while progress == Progress::NeedsTurn {
@@ -208,7 +219,7 @@ impl Stream {
         }
         let seen = if had_turn {
             match tokio::time::timeout(self.database.options.commit_deadline, visible).await {
-                Ok(at) => at.unwrap_or_else(|_| Err(stopped()))?,
+                Ok(at) => at.unwrap_or_else(|_| Err(stopped())).map_err(Error::of_stream)?,
                 Err(_) => return Err(deadline_passed()),
             }
         } else {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Command {
     /// What to do.
-    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
     pub kind: Option<Kind>,
 }
 
@@ -41,6 +41,9 @@ pub enum Kind {
     /// The group begins to use a newer format.
     #[prost(message, tag = "9")]
     SetFormatLevel(SetFormatLevel),
+    /// The group gets its secret.
+    #[prost(message, tag = "10")]
+    SetSigningKey(SetSigningKey),
 }
 
 impl Kind {
@@ -56,6 +59,7 @@ impl Kind {
             Kind::Unpin(_) => "unpin",
             Kind::SetLimits(_) => "set_limits",
             Kind::SetFormatLevel(_) => "set_format_level",
+            Kind::SetSigningKey(_) => "set_signing_key",
         }
     }
 }
@@ -182,4 +186,12 @@ pub struct SetFormatLevel {
     /// The level.
     #[prost(uint32, tag = "1")]
     pub level: u32,
+}
+
+/// The secret that signs batons and session tokens on all members. The first one stays.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct SetSigningKey {
+    /// 32 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub key: Bytes,
 }

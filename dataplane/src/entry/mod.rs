@@ -17,7 +17,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use command::{
-    Command, Create, Drop, Kind, Materialized, Pages, Purged, SetFormatLevel, SetLimits, Unpin,
+    Command, Create, Drop, Kind, Materialized, Pages, Purged, SetFormatLevel, SetLimits, SetSigningKey, Unpin,
 };
 pub use commit::{Commit, CommitBody, PageChange, PageContent, Record};
 pub use limits::Limits;

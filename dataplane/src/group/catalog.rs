@@ -6,8 +6,8 @@ use arc_swap::ArcSwap;
 use orion_api::{DatabaseId, DatabaseName, Epoch};
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use tokio::sync::Notify;
 
 /// Whether a database is served.
@@ -116,11 +116,22 @@ impl Database {
         Database::new(&create, DatabaseId::from_bytes([0; 16]), DatabaseName::of_views())
     }
 
+    /// Becomes what the same database is in a snapshot.
+    fn take_over(&self, other: &Database) {
+        *self.state.write() = *other.state.read();
+        self.limits.store(other.limits.load_full());
+        self.published.store(other.published.load_full());
+        *self.parts.lock() = std::mem::take(&mut *other.parts.lock());
+    }
+
     /// True while it is served.
     pub(crate) fn is_active(&self) -> bool {
         *self.state.read() == State::Active
     }
 }
+
+/// The secret that signs batons and session tokens.
+pub(crate) type SigningKey = [u8; 32];
 
 /// All databases of the group, tombstones included.
 #[derive(Debug, Default)]
@@ -136,9 +147,20 @@ pub(crate) struct Catalog {
     pub(super) applied_index: AtomicU64,
     pub(super) applied_bytes: AtomicU64,
     pub(super) format_level: AtomicU32,
+    signing_key: OnceLock<SigningKey>,
 }
 
 impl Catalog {
+    /// The group's secret, once it has one.
+    pub(crate) fn signing_key(&self) -> Option<SigningKey> {
+        self.signing_key.get().copied()
+    }
+
+    /// False if there is one already.
+    pub(super) fn set_signing_key(&self, key: SigningKey) -> bool {
+        self.signing_key.set(key).is_ok()
+    }
+
     /// A database or a tombstone by id.
     pub(crate) fn get(&self, id: DatabaseId) -> Option<Arc<Database>> {
         self.databases.read().get(&id).cloned()
@@ -209,17 +231,7 @@ impl Catalog {
 
     /// False if the id or the name is taken.
     pub(super) fn insert(&self, database: Arc<Database>) -> bool {
-        let mut databases = self.databases.write();
-        let mut names = self.names.write();
-        let is_active = database.is_active();
-        if databases.contains_key(&database.id) || (is_active && names.contains_key(&database.name)) {
-            return false;
-        }
-        if is_active {
-            names.insert(database.name.clone(), database.id);
-        }
-        databases.insert(database.id, database);
-        true
+        insert(&mut self.databases.write(), &mut self.names.write(), database)
     }
 
     /// The name of a dropped database may be given to another.
@@ -230,20 +242,52 @@ impl Catalog {
         }
     }
 
-    /// Takes over everything that a local snapshot held.
-    pub(super) fn replace(&self, databases: Vec<Arc<Database>>) {
-        self.databases.write().clear();
-        self.names.write().clear();
+    /// Takes over everything that a snapshot held. A database that is known already stays the same object: whoever has it open
+    /// sees the new state, and transactions under way keep the version that they pinned.
+    pub(super) fn replace(&self, arrived: Vec<Arc<Database>>) {
+        // Whoever looks for a database meanwhile waits: it is there before and after.
+        let (mut databases, mut names) = (self.databases.write(), self.names.write());
+        let mut known = std::mem::take(&mut *databases);
+        names.clear();
         self.dirty.lock().clear();
         self.overlay_bytes.store(0, Ordering::Relaxed);
-        for database in databases {
+        for arrived in arrived {
+            let database = match known.remove(&arrived.id) {
+                Some(database) => {
+                    if !Arc::ptr_eq(&database, &arrived) {
+                        database.take_over(&arrived);
+                    }
+                    database
+                }
+                None => arrived,
+            };
             let snapshot = database.published.load();
             self.overlay_bytes
                 .fetch_add(snapshot.overlay_bytes, Ordering::Relaxed);
             if database.is_active() && snapshot.changed_since.is_some() {
                 self.mark(database.id, true);
             }
-            self.insert(database);
+            insert(&mut databases, &mut names, database);
+        }
+        // What the snapshot does not know is gone for good: whoever has it open must see that.
+        for gone in known.into_values() {
+            *gone.state.write() = State::Dropped { at_ms: 0 };
         }
     }
+}
+
+fn insert(
+    databases: &mut HashMap<DatabaseId, Arc<Database>>,
+    names: &mut HashMap<DatabaseName, DatabaseId>,
+    database: Arc<Database>,
+) -> bool {
+    let is_active = database.is_active();
+    if databases.contains_key(&database.id) || (is_active && names.contains_key(&database.name)) {
+        return false;
+    }
+    if is_active {
+        names.insert(database.name.clone(), database.id);
+    }
+    databases.insert(database.id, database);
+    true
 }

@@ -1,21 +1,28 @@
 //! The handle to a group: start, propose, lead, snapshot, stop.
 
+use super::leadership::Leadership;
+use super::read_index::ReadIndexes;
 use super::{Catalog, Error, Machine};
 use crate::entry::{Kind, Proposal};
-use crate::log::{Disk, GroupLog};
+use crate::log::GroupLog;
 use crate::overlay::Pages;
-use crate::raft::{Applied, Callback, Solitary, Types, WriteResult};
+use crate::peer::{Member, Network, Peers};
+use crate::raft::{Applied, Callback, LEASE, Lease, Solitary, Types, WriteResult};
 use futures::FutureExt;
 use openraft::errors::ClientWriteError;
-use openraft::{Raft, ReadPolicy, ServerState, SnapshotPolicy};
+use openraft::{Raft, SnapshotPolicy};
 use orion_api::{GroupName, LogIndex, NodeId, Version};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
+
+/// How long a voter that was started again gives no vote and asks for none: the lease of a leader that it may have
+/// promised not to replace, and a quarter for clocks that run apart.
+const FORGOTTEN_VOTE: Duration = Duration::from_millis(LEASE.as_millis() as u64 * 5 / 4);
 
 /// How a group is kept.
 #[derive(Clone, Debug)]
@@ -67,10 +74,18 @@ pub(crate) struct Group {
     pub(crate) node: NodeId,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) pages: Arc<Pages>,
-    raft: Raft<Types, Machine>,
-    log: GroupLog,
-    serves: Arc<AtomicBool>,
-    serves_changed: watch::Receiver<bool>,
+    pub(super) raft: Raft<Types, Machine>,
+    pub(super) log: GroupLog,
+    pub(super) leadership: Arc<Leadership>,
+    /// None where the group has one member for ever.
+    pub(super) peers: Option<Arc<Peers>>,
+    pub(super) read_indexes: ReadIndexes,
+    /// Held while the membership is changed.
+    pub(super) changing_members: tokio::sync::Mutex<()>,
+    /// Until then no vote is given, because one that was given before a restart is forgotten.
+    pub(super) votes_from: Instant,
+    /// Proposals that have no outcome yet.
+    pub(super) in_flight: Arc<AtomicUsize>,
     snapshot_bytes: AtomicU64,
 }
 
@@ -83,14 +98,15 @@ impl std::fmt::Debug for Group {
 }
 
 impl Group {
-    /// Starts the group on this node; makes it, with this node as its only voter, if the log knows nothing
-    /// of it.
+    /// Starts the group on this node. Without peers a group that the log knows nothing of is made, with this node as its only
+    /// voter; with peers it is joined, or made by whoever [`Group::initialize`]s it.
     pub(crate) async fn start(
         name: GroupName,
         node: NodeId,
-        disk: &Disk,
+        log: GroupLog,
         dir: &Path,
         pages: Arc<Pages>,
+        peers: Option<Arc<Peers>>,
     ) -> Result<Arc<Group>, Error> {
         let dir = dir.join(name.as_str());
         std::fs::create_dir_all(&dir).map_err(|source| Error::Io {
@@ -100,50 +116,122 @@ impl Group {
         })?;
         let catalog = Arc::new(Catalog::default());
         let machine = Machine::new(Arc::clone(&catalog), Arc::clone(&pages), dir.join("snapshot"));
-        let log = disk.group(name.as_str());
         let stopped = |error: &dyn std::fmt::Display| Error::Stopped(error.to_string());
-        let config = raft_config(&name).validate().map_err(|error| stopped(&error))?;
-        let raft = Raft::new(node.0, Arc::new(config), Solitary, log.clone(), machine);
-        let raft = raft.await.map_err(|error| stopped(&error))?;
-        if raft.is_initialized().await.map_err(|error| stopped(&error))? {
-            // The only voter need not wait for a leader that cannot be.
-            raft.trigger()
-                .elect(false)
-                .await
-                .map_err(|error| stopped(&error))?;
-        } else {
-            let members = BTreeMap::from([(node.0, openraft::impls::BasicNode::default())]);
-            raft.initialize(members).await.map_err(|error| stopped(&error))?;
-        }
-        let serves = Arc::new(AtomicBool::new(false));
-        let serves_changed = watch_leadership(&raft, Arc::clone(&serves));
-        Ok(Arc::new(Group {
+        let config = Arc::new(raft_config(&name).validate().map_err(|error| stopped(&error))?);
+        let lease = Arc::new(Lease::new(node.0));
+        let raft = match &peers {
+            None => Raft::new(node.0, config, Solitary, log.clone(), machine).await,
+            Some(peers) => {
+                let network = Network::new(Arc::clone(peers), name.clone(), Arc::clone(&lease));
+                Raft::new(node.0, config, network, log.clone(), machine).await
+            }
+        };
+        let raft = raft.map_err(|error| stopped(&error))?;
+        let leadership = Leadership::watch(&raft, lease, peers.clone());
+        let is_known = raft.is_initialized().await.map_err(|error| stopped(&error))?;
+        let others = raft.voter_ids().any(|voter| voter != node.0);
+        let votes_from = Instant::now()
+            + if is_known && others {
+                FORGOTTEN_VOTE
+            } else {
+                Duration::ZERO
+            };
+        let group = Arc::new(Group {
             name,
             node,
             catalog,
             pages,
             raft,
             log,
-            serves,
-            serves_changed,
+            leadership,
+            read_indexes: ReadIndexes::default(),
+            changing_members: tokio::sync::Mutex::default(),
+            votes_from,
+            in_flight: Arc::default(),
             snapshot_bytes: AtomicU64::new(0),
-        }))
+            peers,
+        });
+        if let Some(peers) = &group.peers {
+            peers.register(&group.name, Arc::clone(&group) as Arc<dyn Member>);
+        }
+        match (is_known, others) {
+            (false, _) if group.peers.is_none() => group.initialize(String::new()).await?,
+            (false, _) => group.raft.runtime_config().elect(true),
+            (true, true) => group.campaign_later(),
+            // The only voter need not wait for a leader that cannot be.
+            (true, false) => {
+                group.raft.runtime_config().elect(true);
+                let elected = group.raft.trigger().elect(false).await;
+                elected.map_err(|error| stopped(&error))?;
+            }
+        }
+        Ok(group)
     }
 
-    /// True while this node leads and has applied the first entry of its own term: it may answer strong
-    /// reads and begin writers.
+    /// Makes the group, with this node as its only voter. Once in the life of a group: whoever calls it must know that nobody
+    /// else did.
+    pub(crate) async fn initialize(&self, address: String) -> Result<(), Error> {
+        self.raft.runtime_config().elect(true);
+        let members = BTreeMap::from([(self.node.0, openraft::impls::BasicNode { addr: address })]);
+        let made = self.raft.initialize(members).await;
+        made.map_err(|error| Error::Stopped(error.to_string()))
+    }
+
+    /// False until this node is in a group, or was made the first member of one.
+    pub(crate) async fn is_initialized(&self) -> Result<bool, Error> {
+        let known = self.raft.is_initialized().await;
+        known.map_err(|error| Error::Stopped(error.to_string()))
+    }
+
+    /// Lets this node campaign once no vote that it may have given before its restart counts any more.
+    fn campaign_later(self: &Arc<Group>) {
+        let group = Arc::downgrade(self);
+        let from = self.votes_from;
+        tokio::spawn(async move {
+            tokio::time::sleep_until(from.into()).await;
+            if let Some(group) = group.upgrade() {
+                group.raft.runtime_config().elect(true);
+            }
+        });
+    }
+
+    /// True while this node leads and has applied the first entry of its own term: it may begin writers, and answer strong
+    /// reads as far as [`Group::catch_up`] says.
     pub(crate) fn serves(&self) -> bool {
-        self.serves.load(Ordering::Acquire)
+        self.leadership.serves()
     }
 
     /// Waits until [`Group::serves`].
     pub(crate) async fn wait_until_serving(&self) -> Result<(), Error> {
-        let mut changed = self.serves_changed.clone();
-        changed
-            .wait_for(|serves| *serves)
-            .await
-            .map(drop)
-            .map_err(|_| Error::Stopped("while starting".to_owned()))
+        let served = self.leadership.wait_for(|serves| serves).await;
+        served.ok_or_else(|| Error::Stopped("while starting".to_owned()))
+    }
+
+    /// Tells when [`Group::serves`] changes.
+    pub(crate) fn leadership_changes(&self) -> tokio::sync::watch::Receiver<bool> {
+        self.leadership.changes()
+    }
+
+    /// Who leads the group, as far as this member knows.
+    pub(crate) fn leader(&self) -> Option<NodeId> {
+        use openraft::async_runtime::watch::WatchReceiver;
+        self.raft
+            .server_metrics()
+            .borrow_watched()
+            .current_leader
+            .map(NodeId)
+    }
+
+    /// Waits until somebody else leads the group, or nobody does.
+    pub(crate) async fn leader_changed(&self) {
+        use openraft::async_runtime::watch::WatchReceiver;
+        let mut metrics = self.raft.server_metrics();
+        let before = metrics.borrow_watched().current_leader;
+        while metrics.borrow_watched().current_leader == before {
+            if metrics.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
     }
 
     /// False while the log's disk is full: proposals are refused.
@@ -166,10 +254,15 @@ impl Group {
         // `sent` is what tells "was never handed over" from "was handed over and then dropped".
         let sent = Arc::new(AtomicBool::new(false));
         let was_sent = Arc::clone(&sent);
+        // Followers hear of an entry only after the leader appended it: it must not wait for its own disk there.
+        let is_alone = usize::from(self.peers.is_none());
         let proposals = Arc::clone(self.log.proposals());
-        proposals.fetch_add(1, Ordering::Relaxed);
+        proposals.fetch_add(is_alone, Ordering::Relaxed);
+        let in_flight = Arc::clone(&self.in_flight);
+        in_flight.fetch_add(1, Ordering::AcqRel);
         let callback = Callback::new(move |result| {
-            proposals.fetch_sub(1, Ordering::Relaxed);
+            proposals.fetch_sub(is_alone, Ordering::Relaxed);
+            in_flight.fetch_sub(1, Ordering::AcqRel);
             if result.is_some() || was_sent.load(Ordering::Acquire) {
                 on_outcome(outcome(result));
             }
@@ -206,15 +299,6 @@ impl Group {
             Outcome::Applied(Applied::Refused(refused)) => Err(Error::Refused(refused)),
             Outcome::NotLeader => Err(Error::NotLeader),
             Outcome::Unknown => Err(Error::Unknown),
-        }
-    }
-
-    /// A quorum confirmed, after this was called, that this node leads; everything committed before is
-    /// applied here.
-    pub(crate) async fn barrier(&self) -> Result<(), Error> {
-        match self.raft.ensure_linearizable(ReadPolicy::ReadIndex).await {
-            Ok(_) => Ok(()),
-            Err(_) => Err(Error::NotLeader),
         }
     }
 
@@ -288,7 +372,7 @@ impl Group {
 
     /// Ends the group; what was proposed and has no answer gets "unknown".
     pub(crate) async fn stop(&self) {
-        self.serves.store(false, Ordering::Release);
+        self.leadership.end();
         if let Err(error) = self.raft.shutdown().await {
             tracing::error!(group = %self.name, %error, "Raft did not stop in order");
         }
@@ -315,43 +399,20 @@ fn outcome(result: Option<WriteResult>) -> Outcome {
 fn raft_config(name: &GroupName) -> openraft::Config {
     openraft::Config {
         cluster_name: name.to_string(),
-        heartbeat_interval: 100,
-        election_timeout_min: 500,
-        election_timeout_max: 1000,
+        heartbeat_interval: 50,
+        election_timeout_min: 150,
+        // openraft's followers keep their vote for as long.
+        election_timeout_max: LEASE.as_millis() as u64,
+        enable_pre_vote: Some(true),
+        // Until the votes of an earlier life are forgotten: see `campaign_later`.
+        enable_elect: false,
         snapshot_policy: SnapshotPolicy::Never,
         max_in_snapshot_log_to_keep: 0,
         // INVARIANT: a restarted node leads by a new term only. Restored to its old one it would lead before it has
         // applied what it acknowledged: the log knows of commits only up to the append before the last, and
-        // `watch_leadership` would take an older entry of the same term for the term's first. Tested by
+        // `Leadership` would take an older entry of the same term for the term's first. Tested by
         // `a_restarted_server_answers_only_when_what_it_acknowledged_is_applied`.
         enable_leader_restore: Some(false),
         ..openraft::Config::default()
     }
-}
-
-/// Keeps `serves` true exactly while Raft says that this node leads and has applied an entry of its term.
-fn watch_leadership(raft: &Raft<Types, Machine>, serves: Arc<AtomicBool>) -> watch::Receiver<bool> {
-    use openraft::async_runtime::watch::WatchReceiver;
-    let (sender, receiver) = watch::channel(false);
-    let mut metrics = raft.metrics();
-    let task = async move {
-        loop {
-            let now = {
-                let metrics = metrics.borrow_watched();
-                metrics.running_state.is_ok()
-                    && metrics.state == ServerState::Leader
-                    && metrics
-                        .last_applied
-                        .is_some_and(|id| id.leader_id.term == metrics.current_term)
-            };
-            serves.store(now, Ordering::Release);
-            sender.send_if_modified(|before| std::mem::replace(before, now) != now);
-            if metrics.changed().await.is_err() {
-                serves.store(false, Ordering::Release);
-                return;
-            }
-        }
-    };
-    tokio::spawn(task);
-    receiver
 }

@@ -3,12 +3,12 @@
 //! Every rule here is a function of the entry and of the state, so that all members decide the same.
 
 use super::catalog::{Catalog, Database, State};
-use super::snapshot_file::{Captured, SnapshotFile};
+use super::snapshot_file::Captured;
 use crate::base::Checkpoint;
 use crate::entry::{self, Commit, Kind, Proposal};
 use crate::overlay::{Pages, Snapshot};
 use crate::page::Chain;
-use crate::raft::{Applied, Entry, LogId, Refused, StoredMembership, Types};
+use crate::raft::{Applied, Entry, LogId, Refused, SnapshotFile, StoredMembership, Types};
 use futures::{Stream, TryStreamExt};
 use openraft::entry::RaftEntry;
 use openraft::storage::{EntryResponder, RaftStateMachine};
@@ -89,6 +89,13 @@ impl Machine {
                     .format_level
                     .fetch_max(level.level, Ordering::Relaxed);
                 Ok(None)
+            }
+            Kind::SetSigningKey(set) => {
+                let key = set.key.as_ref().try_into().map_err(|_| Refused::Malformed)?;
+                self.catalog
+                    .set_signing_key(key)
+                    .then_some(None)
+                    .ok_or(Refused::Taken)
             }
         }
     }
@@ -257,6 +264,7 @@ impl RaftStateMachine<Types> for Machine {
             last: self.last,
             membership: self.membership.clone(),
             format_level: self.catalog.format_level.load(Ordering::Relaxed),
+            signing_key: self.catalog.signing_key(),
             databases: self.catalog.all().iter().map(Captured::database).collect(),
             path: self.path.clone(),
         }
@@ -267,11 +275,15 @@ impl RaftStateMachine<Types> for Machine {
         meta: &SnapshotMetaOf<Types>,
         snapshot: SnapshotFile,
     ) -> io::Result<()> {
-        let loaded = tokio::task::spawn_blocking(move || snapshot.load())
+        let path = self.path.clone();
+        let loaded = tokio::task::spawn_blocking(move || snapshot.adopt(&path))
             .await
             .map_err(io::Error::other)?;
         let loaded = loaded.map_err(io::Error::other)?;
         self.catalog.replace(loaded.databases);
+        if let Some(key) = loaded.signing_key {
+            self.catalog.set_signing_key(key);
+        }
         self.catalog
             .format_level
             .store(loaded.format_level, Ordering::Relaxed);

@@ -7,7 +7,11 @@
 
 mod catalog;
 mod handle;
+mod leadership;
 mod machine;
+mod member;
+mod membership;
+mod read_index;
 mod snapshot_file;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -15,7 +19,6 @@ pub(crate) mod tests;
 pub(crate) use catalog::{Catalog, Database, State, parts_hash};
 pub(crate) use handle::{Group, NotProposed, Options, Outcome};
 pub(crate) use machine::Machine;
-pub(crate) use snapshot_file::SnapshotFile;
 
 /// Why a group cannot start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +53,9 @@ pub enum Error {
     /// This node does not lead the group: certainly not applied.
     #[error("this node does not lead the group")]
     NotLeader,
+    /// The members could not be changed now.
+    #[error("the group's members were not changed: {0}")]
+    Membership(String),
     /// Nobody knows whether it was or will be applied.
     #[error("the outcome is not known")]
     Unknown,

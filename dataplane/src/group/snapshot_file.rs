@@ -10,13 +10,13 @@
 //! CRASH: the old file or the new one is there, never a half; the log is purged only after the new one is.
 
 use super::Error;
-use super::catalog::{Database, Parts, State};
+use super::catalog::{Database, Parts, SigningKey, State};
 use crate::base::Checkpoint;
 use crate::entry::{self, Limits};
 use crate::log::{LogIdMessage, membership_from_bytes, membership_to_bytes};
 use crate::overlay::{Content, Prior, Slot, Snapshot, StoredRecord};
 use crate::page::{Chain, Extent, PageSize};
-use crate::raft::{LogId, StoredMembership, Types};
+use crate::raft::{LogId, SnapshotFile, StoredMembership, Types};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use openraft::type_config::alias::SnapshotMetaOf;
@@ -32,15 +32,10 @@ use xxhash_rust::xxh3::xxh3_64;
 const MAGIC: &[u8; 8] = b"ORIONSNP";
 const FORMAT: u32 = 1;
 
-/// A local snapshot on disk.
-#[derive(Clone, Debug)]
-pub(crate) struct SnapshotFile {
-    pub(crate) path: PathBuf,
-}
-
 /// What a file held.
 pub(super) struct Loaded {
     pub(super) format_level: u32,
+    pub(super) signing_key: Option<SigningKey>,
     pub(super) databases: Vec<Arc<Database>>,
 }
 
@@ -50,6 +45,7 @@ pub(crate) struct Captured {
     pub(super) last: Option<LogId>,
     pub(super) membership: StoredMembership,
     pub(super) format_level: u32,
+    pub(super) signing_key: Option<SigningKey>,
     pub(super) databases: Vec<CapturedDatabase>,
     pub(super) path: PathBuf,
 }
@@ -75,6 +71,9 @@ struct Head {
     format_level: u32,
     #[prost(uint64, tag = "5")]
     databases: u64,
+    /// Empty if the group has none yet.
+    #[prost(bytes = "bytes", tag = "6")]
+    signing_key: Bytes,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -230,6 +229,9 @@ impl Captured {
             membership: membership_to_bytes(self.membership.membership()),
             format_level: self.format_level,
             databases: self.databases.len() as u64,
+            signing_key: self
+                .signing_key
+                .map_or_else(Bytes::new, |key| Bytes::copy_from_slice(&key)),
         };
         write_frame(out, &head)?;
         self.databases
@@ -375,10 +377,35 @@ impl SnapshotFile {
         if !bytes.is_empty() {
             return Err(self.corrupt("more than its head announces"));
         }
+        let signing_key = match head.signing_key.len() {
+            0 => None,
+            _ => Some(
+                head.signing_key
+                    .as_ref()
+                    .try_into()
+                    .map_err(|_| self.corrupt("a signing key of another length"))?,
+            ),
+        };
         Ok(Loaded {
             format_level: head.format_level,
+            signing_key,
             databases,
         })
+    }
+
+    /// Loads it, and makes it this member's own snapshot at `path` if it is not.
+    ///
+    /// CRASH: openraft lets the log before it go only after this: it must be durable under its name by then.
+    pub(super) fn adopt(&self, path: &Path) -> Result<Loaded, Error> {
+        let loaded = self.load()?;
+        if self.path != path {
+            std::fs::rename(&self.path, path).map_err(self.io("rename the snapshot that arrived"))?;
+            let dir = path.parent().unwrap_or(Path::new("."));
+            File::open(dir)
+                .and_then(|dir| dir.sync_all())
+                .map_err(self.io("sync the folder of the local snapshot"))?;
+        }
+        Ok(loaded)
     }
 
     fn head(&self, bytes: &mut Bytes) -> Result<Head, Error> {

@@ -2,7 +2,7 @@
 
 use super::catalog::{Catalog, Database, State, parts_hash};
 use super::machine::Machine;
-use super::snapshot_file::{Captured, SnapshotFile};
+use super::snapshot_file::Captured;
 use super::{Error, snapshot_file};
 use crate::base::{Bases, Options};
 use crate::entry::{
@@ -11,6 +11,7 @@ use crate::entry::{
 };
 use crate::overlay::{PageCache, Pages, Snapshot};
 use crate::page::{PageNo, checksum};
+use crate::raft::SnapshotFile;
 use crate::raft::{Applied, Entry, Refused, StoredMembership};
 use crate::store::Store;
 use bytes::Bytes;
@@ -38,6 +39,7 @@ pub(crate) fn round_trip(snapshot: &Snapshot) -> Snapshot {
         last: None,
         membership: StoredMembership::default(),
         format_level: 1,
+        signing_key: Some([7; 32]),
         databases: vec![Captured::database(&database)],
         path: dir.path().join("snapshot"),
     };

@@ -1,30 +1,32 @@
 //! Batons: what a client must show to go on with a stream.
 //!
-//! Format, version 1, url-safe base64 without padding of 49 bytes:
-//! `version (1) | stream (8, big-endian) | sequence (8) | HMAC-SHA256 (32)`.
-//! The MAC is over a domain word, the first 17 bytes and the database's id, so a baton is good for one
-//! stream of one database on the node that has the key, and for one request.
+//! Format, version 1, url-safe base64 without padding of 57 bytes:
+//! `version (1) | node (8, big-endian) | stream (8) | sequence (8) | HMAC-SHA256 (32)`.
+//! The MAC is over a domain word, the first 25 bytes and the database's id, so a baton is good for one
+//! stream of one database, and for one request. Every node of the group can tell on which one the stream is.
 
 use super::key::NodeKey;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use orion_api::DatabaseId;
+use orion_api::{DatabaseId, NodeId};
 
 const VERSION: u8 = 1;
-const BODY: usize = 17;
+const BODY: usize = 25;
 const BYTES: usize = BODY + 32;
 const DOMAIN: &[u8] = b"orion baton";
 
 /// Stream and request that a baton stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Baton {
+    /// On which node.
+    pub node: NodeId,
     /// Which stream.
     pub stream: u64,
     /// Which reply of the stream gave it.
     pub sequence: u64,
 }
 
-/// The text is not a baton that this node gave for this database.
+/// The text is not a baton that a node of the group gave for this database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the baton was not given by this node for this database")]
 pub struct Forged;
@@ -58,16 +60,18 @@ impl Baton {
                 .fold(0, |number, byte| number << 8 | u64::from(*byte))
         };
         Ok(Baton {
-            stream: number(1..9),
-            sequence: number(9..17),
+            node: NodeId(number(1..9)),
+            stream: number(9..17),
+            sequence: number(17..25),
         })
     }
 
     fn body(self) -> [u8; BODY] {
         let mut body = [0; BODY];
         body[0] = VERSION;
-        body[1..9].copy_from_slice(&self.stream.to_be_bytes());
-        body[9..].copy_from_slice(&self.sequence.to_be_bytes());
+        body[1..9].copy_from_slice(&self.node.0.to_be_bytes());
+        body[9..17].copy_from_slice(&self.stream.to_be_bytes());
+        body[17..].copy_from_slice(&self.sequence.to_be_bytes());
         body
     }
 }
@@ -78,6 +82,7 @@ mod tests {
     use proptest::prelude::*;
 
     const BATON: Baton = Baton {
+        node: NodeId(5),
         stream: 7,
         sequence: 3,
     };

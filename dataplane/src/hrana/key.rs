@@ -1,14 +1,32 @@
-//! The node's secret, which makes batons and session tokens unforgeable.
+//! The group's secret, which makes batons and session tokens unforgeable, and good on all of its nodes.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 
-/// A secret of 32 bytes, prepared for HMAC-SHA256.
+/// A secret of 32 bytes, prepared for HMAC-SHA256. Clones share it.
 #[derive(Clone)]
-pub struct NodeKey(Hmac<Sha256>);
+pub struct NodeKey(Arc<OnceLock<Hmac<Sha256>>>);
 
 impl NodeKey {
+    /// One that is not known yet. Until it is, nothing that is signed is good, and nothing verifies.
+    pub fn pending() -> NodeKey {
+        NodeKey(Arc::default())
+    }
+
+    /// Now it is known. Only the first call counts.
+    pub fn set(&self, bytes: [u8; 32]) {
+        let mac = Hmac::new_from_slice(&bytes).expect("HMAC takes keys of any length");
+        // The group's secret never changes.
+        let _ = self.0.set(mac);
+    }
+
+    /// Whether it is known.
+    pub fn is_known(&self) -> bool {
+        self.0.get().is_some()
+    }
+
     /// A new random key: what it signs is worth nothing to any other process, nor to this one after a
     /// restart.
     pub fn random() -> NodeKey {
@@ -17,8 +35,9 @@ impl NodeKey {
 
     /// A key that was kept, so that what it signed stays good over a restart, or that nodes share.
     pub fn from_bytes(bytes: [u8; 32]) -> NodeKey {
-        let mac = Hmac::new_from_slice(&bytes).expect("HMAC takes keys of any length");
-        NodeKey(mac)
+        let key = NodeKey::pending();
+        key.set(bytes);
+        key
     }
 
     /// The MAC over the parts one after the other. Callers begin with a word of their own, and no two uses
@@ -33,7 +52,10 @@ impl NodeKey {
     }
 
     fn feed(&self, parts: &[&[u8]]) -> Hmac<Sha256> {
-        let mut mac = self.0.clone();
+        let mut mac = match self.0.get() {
+            Some(mac) => mac.clone(),
+            None => Hmac::new_from_slice(&rand::random::<[u8; 32]>()).expect("HMAC takes keys of any length"),
+        };
         for part in parts {
             mac.update(part);
         }

@@ -16,11 +16,11 @@ use super::streams::{Kept, Lease, Rest, StreamError, StreamLimits, Streams};
 use super::target::{StreamTarget, Target};
 use super::texts::Texts;
 use super::unit::{Placement, Unit, no_room};
-use crate::database::{Error, IdempotencyKey, Position, Recorded, RequestOptions, WorkResult};
+use crate::database::{Elsewhere, Error, IdempotencyKey, Position, Recorded, RequestOptions, WorkResult};
 use crate::room::{Room, Share};
 use bytes::Bytes;
 use orion_api::hrana::{self, Batch, Outcome, PipelineRequest};
-use orion_api::{Code, DatabaseId};
+use orion_api::{Code, DatabaseId, NodeId};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -90,16 +90,16 @@ impl<S> Stream<S> {
 
 impl<T: Target> Service<T> {
     /// No stream is open. What is answered has `replies` together.
-    pub fn new(key: NodeKey, limits: StreamLimits, replies: Arc<Room>) -> Service<T> {
+    pub fn new(node: NodeId, key: NodeKey, limits: StreamLimits, replies: Arc<Room>) -> Service<T> {
         Service {
             replies,
-            streams: Streams::new(key.clone(), limits),
+            streams: Streams::new(node, key.clone(), limits),
             seats: Seats::new(limits.connected_per_node, limits.connected_per_database),
             key,
         }
     }
 
-    /// The node's secret.
+    /// The group's secret.
     pub fn key(&self) -> &NodeKey {
         &self.key
     }
@@ -289,7 +289,14 @@ pub fn idempotency_key(key: String, request: &PipelineRequest) -> Result<Idempot
 
 impl From<StreamError> for Error {
     fn from(error: StreamError) -> Error {
-        Error::new(error.code(), error.to_string())
+        let elsewhere = match error {
+            StreamError::Elsewhere(node) => Some(Elsewhere::Node(node)),
+            _ => None,
+        };
+        Error {
+            elsewhere,
+            ..Error::new(error.code(), error.to_string())
+        }
     }
 }
 

@@ -17,7 +17,7 @@
 
 use super::baton::Baton;
 use super::key::NodeKey;
-use orion_api::{Code, DatabaseId};
+use orion_api::{Code, DatabaseId, NodeId};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -87,6 +87,9 @@ pub enum StreamError {
     /// Not a baton of this node and database.
     #[error("the baton was not given by this node for this database")]
     Forged,
+    /// The stream is on another node.
+    #[error("the stream of the baton is on node {0}, which cannot be reached now")]
+    Elsewhere(NodeId),
     /// A baton that was used before.
     #[error("the baton was used before: each reply gives a new one")]
     Replayed,
@@ -100,13 +103,14 @@ impl StreamError {
     pub fn code(self) -> Code {
         match self {
             StreamError::Forged | StreamError::Replayed => Code::HranaProtoError,
-            StreamError::Expired => Code::StreamExpired,
+            StreamError::Expired | StreamError::Elsewhere(_) => Code::StreamExpired,
         }
     }
 }
 
 /// The table.
 pub struct Streams<S: Kept> {
+    node: NodeId,
     key: NodeKey,
     limits: StreamLimits,
     table: Arc<Mutex<Table<S>>>,
@@ -141,7 +145,7 @@ struct Idle<S> {
 
 impl<S: Kept> Streams<S> {
     /// An empty table.
-    pub fn new(key: NodeKey, limits: StreamLimits) -> Streams<S> {
+    pub fn new(node: NodeId, key: NodeKey, limits: StreamLimits) -> Streams<S> {
         let table = Table {
             // At random, so that batons of an earlier life of the process do not fit by chance.
             next: rand::random::<u64>() >> 1,
@@ -152,6 +156,7 @@ impl<S: Kept> Streams<S> {
             ticks: 0,
         };
         Streams {
+            node,
             key,
             limits,
             table: Arc::new(Mutex::new(table)),
@@ -181,6 +186,9 @@ impl<S: Kept> Streams<S> {
         now: Instant,
     ) -> Result<(Lease<S>, S), StreamError> {
         let baton = Baton::verify(baton, database, &self.key).map_err(|_| StreamError::Forged)?;
+        if baton.node != self.node {
+            return Err(StreamError::Elsewhere(baton.node));
+        }
         let idle = self.table.lock().take(baton)?;
         // From here on a dropped lease ends the stream.
         let lease = self.lease(baton.stream, database);
@@ -242,6 +250,7 @@ impl<S: Kept> Streams<S> {
     fn lease(&self, stream: u64, database: DatabaseId) -> Lease<S> {
         Lease {
             table: self.table.clone(),
+            node: self.node,
             key: self.key.clone(),
             unconnected_max: self.limits.unconnected_per_node,
             stream,
@@ -305,6 +314,7 @@ impl<S: Kept> Table<S> {
 /// A stream while a request has it. Dropped, it ends the stream.
 pub struct Lease<S: Kept> {
     table: Arc<Mutex<Table<S>>>,
+    node: NodeId,
     key: NodeKey,
     unconnected_max: usize,
     stream: u64,
@@ -326,6 +336,7 @@ impl<S: Kept> Lease<S> {
         drop(table);
         drop(evicted);
         let baton = Baton {
+            node: self.node,
             stream: self.stream,
             sequence,
         };
@@ -364,7 +375,7 @@ mod tests {
             idle: IDLE,
             ..StreamLimits::default()
         };
-        Streams::new(NodeKey::from_bytes([1; 32]), limits)
+        Streams::new(NodeId(1), NodeKey::from_bytes([1; 32]), limits)
     }
 
     #[test]
@@ -397,7 +408,7 @@ mod tests {
     #[test]
     fn batons_of_another_node_or_database_are_refused() {
         let (streams, database, now) = (streams(9), DatabaseId::random(), Instant::now());
-        let other = Streams::<State>::new(NodeKey::from_bytes([2; 32]), StreamLimits::default());
+        let other = Streams::<State>::new(NodeId(1), NodeKey::from_bytes([2; 32]), StreamLimits::default());
         let baton = other.open(database).give_back(State(Rest::Connected), now);
         assert_eq!(
             streams.take(&baton, database, now).err(),
@@ -497,7 +508,7 @@ mod tests {
             }
         }
         let (database, now) = (DatabaseId::random(), Instant::now());
-        let streams = Streams::new(NodeKey::from_bytes([1; 32]), StreamLimits::default());
+        let streams = Streams::new(NodeId(1), NodeKey::from_bytes([1; 32]), StreamLimits::default());
         let rests = [(); 3].map(|()| Arc::new(Mutex::new(Rest::Transaction)));
         let batons = rests
             .clone()

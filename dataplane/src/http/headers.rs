@@ -5,7 +5,7 @@ use crate::database::{Access, RequestOptions};
 use crate::hrana::{NodeKey, token};
 use http::{HeaderMap, HeaderName};
 use orion_api::hrana::ReadPolicy;
-use orion_api::{Code, DatabaseId, LogIndex};
+use orion_api::{Code, DatabaseId, LogIndex, NodeId};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ pub struct Asked {
     pub options: RequestOptions,
     /// The key.
     pub idempotency_key: Option<String>,
+    /// The node that passed the request on.
+    pub forwarded_from: Option<NodeId>,
 }
 
 /// Reads the headers of a request to `database`.
@@ -68,6 +70,7 @@ pub fn parse(
     Ok(Asked {
         options,
         idempotency_key: idempotency_key(headers)?,
+        forwarded_from: None,
     })
 }
 

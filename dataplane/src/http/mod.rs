@@ -13,6 +13,7 @@ mod body;
 pub mod connections;
 mod cursor;
 mod dump;
+mod elsewhere;
 mod headers;
 mod health;
 mod legacy;
@@ -25,6 +26,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use elsewhere::{Leader, Leaders};
 pub use health::Readiness;
 pub use pace::Pace;
 pub use state::{Http, HttpSettings};
@@ -35,6 +37,11 @@ use axum::Router;
 use axum::routing::{any, get, post};
 use orion_api::Code;
 use std::sync::Arc;
+
+/// The same routes on a node that is one of several: what only another node can do is passed on to it.
+pub(crate) fn router_of_several(here: Router, leaders: Arc<dyn Leaders>) -> Router {
+    Router::new().fallback(move |request| elsewhere::answer(here.clone(), Arc::clone(&leaders), request))
+}
 
 /// Everything that is served. `others` are routes beside these: `admin::router`, behind
 /// [`Http::guard_admin`], and the metrics.

@@ -9,6 +9,7 @@ use crate::auth::{Auth, Grant};
 use crate::database::{Error, Recorded};
 use crate::hrana::{Answer, Databases, Service, Target, token};
 use crate::http::Pace;
+use crate::peer::Forwarded;
 use crate::room::{Room, Share};
 use axum::Router;
 use axum::extract::Request;
@@ -108,13 +109,20 @@ impl<D: Databases> Http<D> {
         parts: &Parts,
         path: Option<String>,
     ) -> Result<Admitted<D::Database>, HttpError> {
+        if !self.service.key().is_known() {
+            return Err(HttpError::new(
+                Code::Unavailable,
+                "this node is not in its group yet; try another one",
+            ));
+        }
         let grant = self.authorize(&parts.headers)?;
         let meant = resolve::meant(&parts.headers, &parts.uri, path.as_deref())?;
         let (name, database) = self.find(meant).await?;
         let access = grant
             .access(database.id(), &name)
             .map_err(|error| HttpError::new(error.code(), error.to_string()))?;
-        let asked = headers::parse(&parts.headers, database.id(), access, self.service.key())?;
+        let mut asked = headers::parse(&parts.headers, database.id(), access, self.service.key())?;
+        asked.forwarded_from = parts.extensions.get::<Forwarded>().map(|forwarded| forwarded.0);
         Ok(Admitted {
             database,
             name,
@@ -178,7 +186,7 @@ impl<D: Databases> Http<D> {
     pub(super) fn envelope(&self, answer: &Answer, asked: &Asked) -> Envelope {
         Envelope {
             node: self.settings.node.clone(),
-            forwarded_from: None,
+            forwarded_from: asked.forwarded_from.map(|node| node.to_string()),
             read_policy: asked.options.read_policy,
             idempotency: idempotency(answer, asked),
             session_token: Some(token::encode(answer.seen, self.service.key())),

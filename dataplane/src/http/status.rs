@@ -2,11 +2,14 @@
 //!
 //! Errors of statements are not here: they are inside a 200.
 
-use crate::database;
+use crate::database::{self, Elsewhere};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use orion_api::error::ErrorBody;
 use orion_api::{Code, Kind};
+
+/// The code of an error, for whoever does not read bodies: other nodes, proxies.
+pub(crate) const CODE: HeaderName = HeaderName::from_static("x-orion-code");
 
 /// The status of a kind of error.
 pub fn status(kind: Kind) -> StatusCode {
@@ -35,6 +38,8 @@ pub struct HttpError {
     pub code: Code,
     /// Explains it.
     pub message: String,
+    /// Nothing was done here, and another node may do it.
+    pub elsewhere: Option<Elsewhere>,
 }
 
 impl HttpError {
@@ -43,6 +48,7 @@ impl HttpError {
         HttpError {
             code,
             message: message.into(),
+            elsewhere: None,
         }
     }
 
@@ -60,6 +66,7 @@ impl From<database::Error> for HttpError {
         HttpError {
             code: error.code,
             message: error.message,
+            elsewhere: error.elsewhere,
         }
     }
 }
@@ -69,7 +76,11 @@ impl IntoResponse for HttpError {
         let status = self.status();
         let body = ErrorBody::new(self.code, self.message);
         let mut response = (status, axum::Json(body)).into_response();
+        if let Some(elsewhere) = self.elsewhere {
+            response.extensions_mut().insert(elsewhere);
+        }
         let headers = response.headers_mut();
+        headers.insert(CODE, HeaderValue::from_static(self.code.as_str()));
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }

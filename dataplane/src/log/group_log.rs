@@ -122,6 +122,12 @@ impl GroupLog {
         &self.proposals
     }
 
+    /// False if nothing was ever written: no vote, no entry.
+    pub(crate) fn is_begun(&self) -> bool {
+        let state = self.shared.state.lock();
+        state.meta.vote.is_some() || state.meta.purged.is_some() || !state.positions.is_empty()
+    }
+
     /// False when the disk has no room for more.
     pub(crate) fn is_writable(&self) -> bool {
         self.core.is_writable()

@@ -52,7 +52,7 @@ pub use disk::{Disk, Options};
 pub(crate) use group_log::GroupLog;
 #[cfg(test)]
 pub(crate) use stored::log_id;
-pub(crate) use stored::{LogIdMessage, membership_from_bytes, membership_to_bytes};
+pub(crate) use stored::{LogIdMessage, VoteMessage, membership_from_bytes, membership_to_bytes};
 
 /// Why a log cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -108,7 +108,7 @@ pub(crate) fn log_id(term: u64, node: u64, index: u64) -> LogId {
     )
 }
 
-/// A log id as protobuf: in the log's meta keyspace and in snapshots.
+/// A log id as protobuf: in the log's meta data, in snapshots and between nodes.
 #[derive(Clone, Copy, PartialEq, prost::Message)]
 pub(crate) struct LogIdMessage {
     #[prost(uint64, tag = "1")]
@@ -135,8 +135,9 @@ impl From<LogIdMessage> for LogId {
     }
 }
 
+/// A vote as protobuf.
 #[derive(Clone, Copy, PartialEq, prost::Message)]
-pub(super) struct VoteMessage {
+pub(crate) struct VoteMessage {
     #[prost(uint64, tag = "1")]
     term: u64,
     #[prost(uint64, tag = "2")]

@@ -4,6 +4,7 @@
 //! Start: lock the directory and open the log → object store → group (installs the local snapshot, replays
 //! the log) → lead → tasks. Stop: the other way round, with what is in flight answered first.
 
+mod cluster;
 mod identity;
 mod lifecycle;
 mod options;
@@ -12,20 +13,28 @@ pub(crate) mod tests;
 
 use crate::base::Bases;
 use crate::database::{Databases, SqlThreads};
+use crate::entry::{Kind, SetSigningKey};
 use crate::group::Group;
 use crate::log::Disk;
 use crate::materialize::Scheduler;
 use crate::overlay::{PageCache, Pages};
-use crate::owner::Chains;
+use crate::owner::{Chains, Founded, Founding, Incarnation};
+use crate::peer::{self, Peers};
 use crate::store::Store;
+use bytes::Bytes;
+use cluster::Companion;
 use orion_api::NodeId;
+use parking_lot::Mutex;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::runtime::{Handle, Runtime};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use lifecycle::{DatabaseInfo, LifecycleError};
-pub use options::Options;
+pub use options::{Cluster, Options};
 
 /// A running node.
 pub struct Node {
@@ -39,8 +48,13 @@ pub struct Node {
     pub(crate) threads: Arc<SqlThreads>,
     /// What it was started with.
     pub options: Options,
+    /// The other nodes, if there can be any.
+    pub(crate) peers: Option<Arc<Peers>>,
     tasks: TaskTracker,
     stop: CancellationToken,
+    /// Ends what peers are answered with, after everything else.
+    stop_peers: CancellationToken,
+    raft_runtime: Mutex<Option<Runtime>>,
     /// Held while a database's limits are read and changed.
     changing_limits: tokio::sync::Mutex<()>,
 }
@@ -84,10 +98,26 @@ pub enum Error {
     /// The object store.
     #[error("the object store's settings")]
     Store(#[from] crate::store::ConfigError),
+    /// The beginning of the group could not be claimed.
+    #[error("the object store did not say who began the group")]
+    Owner(#[from] crate::owner::Error),
+    /// The object store belongs to a group of this name that another disk has the log of.
+    #[error(
+        "the group {group} was begun by node {founder}, and its log is not in this data directory; start with the directory of that node, or with another group name or object store"
+    )]
+    OtherFounder {
+        /// The group.
+        group: orion_api::GroupName,
+        /// Whose log it is.
+        founder: NodeId,
+    },
+    /// The other nodes.
+    #[error(transparent)]
+    Peers(#[from] peer::Error),
 }
 
 impl Node {
-    /// Starts and waits until the node leads its group.
+    /// Starts. A node that is alone in its group leads it when this returns; one of several goes on to find the others.
     pub async fn start(options: Options) -> Result<Arc<Node>, Error> {
         crate::sql::compile_options::check()?;
         let dir = &options.data_dir;
@@ -102,20 +132,47 @@ impl Node {
         let temp_dir = options.database.temp_dir.clone();
         std::fs::create_dir_all(&temp_dir).map_err(io("create", &temp_dir))?;
         let store = Store::open(&options.store)?;
+        let chains = Chains::new(store.clone());
         let bases = Arc::new(Bases::new(store.clone(), options.base.clone()));
         let cache = PageCache::new(options.page_cache_bytes);
-        let runtime = tokio::runtime::Handle::current();
+        let runtime = Handle::current();
         let pages = Arc::new(Pages::new(cache, bases, runtime, options.base_timeout));
-        let group = Group::start(options.group.clone(), id, &disk, &dir.join("groups"), pages).await?;
-        group.wait_until_serving().await?;
+        let (tasks, stop, stop_peers) = (
+            TaskTracker::new(),
+            CancellationToken::new(),
+            CancellationToken::new(),
+        );
+        let (raft_runtime, peers) = match &options.cluster {
+            None => (None, None),
+            Some(cluster) => {
+                let runtime = raft_runtime().map_err(io("start Raft's threads for", dir))?;
+                let peers = listen(cluster, id, dir.join("incoming"), &runtime, &stop_peers).await?;
+                (Some(runtime), Some(peers))
+            }
+        };
+        let raft_handle = raft_runtime
+            .as_ref()
+            .map_or_else(Handle::current, |runtime| runtime.handle().clone());
+        let group = start_group(&options, id, &disk, &chains, pages, peers.clone(), &raft_handle).await?;
+        match (&options.cluster, &peers) {
+            (Some(cluster), Some(peers)) => {
+                let companion = Companion {
+                    group: Arc::clone(&group),
+                    peers: Arc::clone(peers),
+                    chains: chains.clone(),
+                    cluster: cluster.clone(),
+                };
+                tasks.spawn(companion.run(stop.clone()));
+            }
+            _ => group.wait_until_serving().await?,
+        }
+        tasks.spawn(keep_signing_key(Arc::clone(&group), stop.clone()));
         let threads = SqlThreads::start(options.sql_threads).map_err(io("start SQL threads for", dir))?;
-        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let settings = options.database.clone();
         let databases = Databases::new(Arc::clone(&group), Arc::clone(&threads), settings, tasks.clone());
         tasks.spawn(Arc::clone(&group).keep_log_short(options.snapshots(), stop.clone()));
         tasks.spawn(Scheduler::new(Arc::clone(&group), options.materialize()).run(stop.clone()));
         tasks.spawn(Arc::clone(&databases).close_idle(stop.clone()));
-        let chains = Chains::new(store.clone());
         let node = Arc::new(Node {
             group,
             databases,
@@ -125,8 +182,11 @@ impl Node {
             disk,
             threads,
             options,
+            peers,
             tasks,
             stop,
+            stop_peers,
+            raft_runtime: Mutex::new(raft_runtime),
         });
         node.tasks
             .spawn(Arc::clone(&node).purge_dropped(node.stop.clone()));
@@ -138,9 +198,23 @@ impl Node {
         self.group.node
     }
 
-    /// True while strong reads and writes are served.
+    /// True while strong reads and writes are served, here or by passing them on.
     pub fn is_ready(&self) -> bool {
-        self.group.serves() && !self.disk.is_poisoned()
+        let serves = self.group.serves() || (self.peers.is_some() && self.group.leader().is_some());
+        serves && self.group.catalog.signing_key().is_some() && !self.disk.is_poisoned()
+    }
+
+    /// Waits until the group has the secret that signs batons and session tokens.
+    pub async fn wait_for_signing_key(&self) {
+        let has_key = || self.group.catalog.signing_key().is_some();
+        self.group.wait_applied(has_key).await;
+    }
+
+    /// Lets another node lead, if this one does and there is another that can.
+    pub async fn hand_over(&self) {
+        if self.peers.is_some() && self.group.serves() && self.group.hand_over().await {
+            tracing::info!(group = %self.group.name, "another node leads now");
+        }
     }
 
     /// Stops: no new work, what is in flight is answered, then the log is closed.
@@ -159,10 +233,97 @@ impl Node {
             tracing::warn!(%error, "no local snapshot at the stop; the next start replays the log");
         }
         self.group.stop().await;
+        self.stop_peers.cancel();
+        if let Some(runtime) = self.raft_runtime.lock().take() {
+            runtime.shutdown_background();
+        }
         let (threads, disk) = (Arc::clone(&self.threads), &self.disk);
         tokio::task::block_in_place(|| {
             threads.stop();
             disk.close();
         });
+    }
+}
+
+/// Raft's own threads, so that a heartbeat never waits behind queries.
+fn raft_runtime() -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("orion-raft")
+        .enable_all()
+        .build()
+}
+
+async fn listen(
+    cluster: &Cluster,
+    id: NodeId,
+    incoming: PathBuf,
+    runtime: &Runtime,
+    stop: &CancellationToken,
+) -> Result<Arc<Peers>, Error> {
+    let address = cluster.listen;
+    let listening = runtime.spawn(TcpListener::bind(address)).await;
+    let listener = listening
+        .unwrap_or_else(|_| Err(std::io::ErrorKind::Interrupted.into()))
+        .map_err(|source| peer::Error::Listen { address, source })?;
+    // What arrived before a restart was not installed.
+    let _ = std::fs::remove_dir_all(&incoming);
+    // Calls come from the address that is listened on, where that is one: firewalls may know this node by it.
+    let source = Some(address.ip()).filter(|ip| !ip.is_unspecified());
+    let peers = Peers::new(
+        id,
+        cluster.advertise.clone(),
+        source,
+        incoming,
+        cluster.tls.clone(),
+    )?;
+    runtime.spawn(Arc::clone(&peers).serve(listener, stop.clone()));
+    Ok(peers)
+}
+
+/// Starts the group where Raft's tasks are to run.
+async fn start_group(
+    options: &Options,
+    id: NodeId,
+    disk: &Disk,
+    chains: &Chains,
+    pages: Arc<Pages>,
+    peers: Option<Arc<Peers>>,
+    handle: &Handle,
+) -> Result<Arc<Group>, Error> {
+    let name = options.group.clone();
+    let log = disk.group(name.as_str());
+    if peers.is_none() && !log.is_begun() {
+        let founding = Founding {
+            group: name.clone(),
+            incarnation: Incarnation(1),
+            founder: id,
+        };
+        if let Founded::By(founder) = chains.found(&founding).await? {
+            return Err(Error::OtherFounder { group: name, founder });
+        }
+    }
+    let dir = options.data_dir.join("groups");
+    let starting = async move { Group::start(name, id, log, &dir, pages, peers).await };
+    let started = handle.spawn(starting).await;
+    Ok(started.unwrap_or_else(|error| Err(crate::group::Error::Stopped(error.to_string())))?)
+}
+
+/// As long as this node leads a group without a secret, gives it one.
+async fn keep_signing_key(group: Arc<Group>, stop: CancellationToken) {
+    let mut changes = group.leadership_changes();
+    while group.catalog.signing_key().is_none() {
+        if group.serves() {
+            let key = SetSigningKey {
+                key: Bytes::copy_from_slice(&rand::random::<[u8; 32]>()),
+            };
+            match group.write(Kind::SetSigningKey(key)).await {
+                Ok(_) => return,
+                Err(error) => tracing::debug!(%error, "the group has no secret yet"),
+            }
+        }
+        if !matches!(stop.run_until_cancelled(changes.changed()).await, Some(Ok(()))) {
+            return;
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! What a node is started with: validated settings, with types and units.
 
-use crate::{base, database, group, log, materialize, store};
+use crate::{base, database, group, log, materialize, peer, store};
 use orion_api::GroupName;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -36,7 +37,24 @@ pub struct Options {
     pub flush_age: Duration,
     /// Bytes of log after which there is a local snapshot.
     pub snapshot_log_bytes: u64,
+    /// Other nodes of the group; none: this node is alone in it.
+    pub cluster: Option<Cluster>,
     pub(crate) materialize: materialize::Options,
+}
+
+/// How a node is one of several.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    /// Where peers are listened for.
+    pub listen: SocketAddr,
+    /// Where they reach this node, `host:port`.
+    pub advertise: String,
+    /// Where to look for them at the start; this node may be among them.
+    pub seeds: Vec<String>,
+    /// It wants to vote. Else it learns, and serves reads.
+    pub votes: bool,
+    /// Certificates; without them peers speak in the clear.
+    pub tls: Option<peer::Tls>,
 }
 
 impl Options {
@@ -59,6 +77,7 @@ impl Options {
             flush_bytes: materialize.flush_bytes,
             flush_age: materialize.flush_age,
             snapshot_log_bytes: group::Options::default().snapshot_log_bytes,
+            cluster: None,
             materialize,
         }
     }

@@ -3,6 +3,7 @@
 //! ```text
 //! db/<database id>/owner/<epoch>    the owner since that epoch; the highest is the owner
 //! names/<name>/<n>                  the database that the name means, or nobody; the highest counts
+//! groups/<group>/begun/<n>          the node that began the n-th incarnation of a group
 //! ```
 //! Numbers have 20 digits, so that lists are in order, begin with 1 and have no gaps. Nothing is ever changed; only the
 //! purge of a dropped database removes its owner chain as a whole.
@@ -23,6 +24,7 @@
 //! releasing the name undoes it.
 
 mod chains;
+mod groups;
 mod names;
 mod owners;
 mod record;
@@ -33,6 +35,7 @@ use object_store::path::Path;
 use orion_api::{DatabaseId, Epoch};
 
 pub use chains::{Chains, Created};
+pub use groups::{Founded, Founding};
 pub use names::{NameClaim, NameRelease};
 pub use owners::{Cause, Claim, Incarnation, Owner};
 

@@ -2,6 +2,7 @@
 //! here and not everywhere.
 
 mod callback;
+mod lease;
 mod solitary;
 
 use crate::entry::Proposal;
@@ -9,6 +10,7 @@ use orion_api::Version;
 use std::fmt;
 
 pub(crate) use callback::Callback;
+pub(crate) use lease::{Boottime, LEASE, Lease};
 pub(crate) use solitary::Solitary;
 
 /// Types of one group's Raft. Written out, because openraft's macro takes no responder of our own.
@@ -35,6 +37,13 @@ impl openraft::RaftTypeConfig for Types {
     where
         T: openraft::OptionalSend + 'static;
     type ErrorSource = openraft::impls::BoxedErrorSource;
+}
+
+/// A local snapshot of a group, as a file. What is in it is `group`'s affair.
+#[derive(Clone, Debug)]
+pub(crate) struct SnapshotFile {
+    /// Where it is.
+    pub(crate) path: std::path::PathBuf,
 }
 
 /// Position and term of an entry.

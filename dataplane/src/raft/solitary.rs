@@ -1,17 +1,15 @@
 //! The network of a group with one member: there is nobody to send to.
 
-use super::{Types, Vote};
+use super::{SnapshotFile, Types, Vote};
 use openraft::errors::{RPCError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::v2::RaftNetworkV2;
 use openraft::network::{RPCOption, RaftNetworkFactory};
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse,
 };
+use openraft::type_config::alias::SnapshotOf;
 use openraft::{AnyError, OptionalSend};
 use std::future::Future;
-
-use crate::group::SnapshotFile;
-use openraft::type_config::alias::SnapshotOf;
 
 /// A network without peers: every call fails as unreachable.
 #[derive(Clone, Copy, Debug, Default)]

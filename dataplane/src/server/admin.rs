@@ -5,6 +5,7 @@ use crate::clock::now_ms;
 use crate::entry;
 use crate::http::admin::{Admin, Created, Error};
 use crate::node::{DatabaseInfo, LifecycleError, Node};
+use crate::peer::Elsewhere;
 use crate::store::{Area, Operation};
 use async_trait::async_trait;
 use openraft::ServerState;
@@ -316,7 +317,11 @@ fn limits_of(limits: &entry::Limits) -> Limits {
 }
 
 fn error(error: LifecycleError) -> Error {
-    Error::new(error.code(), causes::text(&error))
+    let elsewhere = (error.code() == Code::NotLeader).then_some(Elsewhere::Leader);
+    Error {
+        elsewhere,
+        ..Error::new(error.code(), causes::text(&error))
+    }
 }
 
 #[cfg(test)]

@@ -5,19 +5,19 @@
 
 mod admin;
 mod descriptors;
-mod key;
+mod leaders;
 
 use crate::auth::Auth;
 use crate::config::Config;
 use crate::database::Databases;
-use crate::hrana::{Service, StreamLimits};
+use crate::hrana::{NodeKey, Service, StreamLimits};
 use crate::http::connections::{self, Connections};
 use crate::http::{Http, HttpSettings};
 use crate::node::{self, Node};
 use crate::room::{GRAIN, Room};
-use crate::{http, metrics, views};
+use crate::{causes, http, metrics, views};
+use leaders::NodeLeaders;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
@@ -33,15 +33,6 @@ pub enum Error {
     /// The default database could not be made.
     #[error("the default database")]
     DefaultDatabase(#[from] node::LifecycleError),
-    /// The key that signs batons and session tokens.
-    #[error("the signing key {path}")]
-    Key {
-        /// Its file.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: std::io::Error,
-    },
     /// The address cannot be listened on.
     #[error("cannot listen on {address}; is another server running there?")]
     Listen {
@@ -121,11 +112,23 @@ impl Server {
             .local_addr()
             .map_err(|source| Error::Listen { address, source })?;
         let node = Node::start(config.node_options()).await?;
-        if let Some(name) = &config.default_database
-            && !node.databases.exists(name.as_str())
-        {
-            node.create(name.as_str(), crate::entry::Limits::default(), None)
-                .await?;
+        let key = NodeKey::pending();
+        let knowing = know_key(Arc::clone(&node), key.clone());
+        let default = config.default_database.as_ref().map(ToString::to_string);
+        if node.peers.is_some() {
+            // Whoever leads then makes it; the others have nothing to wait for.
+            tokio::spawn(stop.clone().run_until_cancelled_owned(knowing));
+            if let Some(name) = default {
+                tokio::spawn(
+                    stop.clone()
+                        .run_until_cancelled_owned(make_default(Arc::clone(&node), name)),
+                );
+            }
+        } else {
+            knowing.await;
+            if let Some(name) = default.filter(|name| !node.databases.exists(name)) {
+                node.create(&name, crate::entry::Limits::default(), None).await?;
+            }
         }
         let url = match config.public_url {
             Some(_) => config.client_url(),
@@ -133,7 +136,7 @@ impl Server {
         };
         views::install(&node, &url);
         let connections = Connections::new(config.http.connection_limits(most));
-        let router = router(&node, &config, url.clone(), &connections, &stop)?;
+        let router = router(&node, &config, url.clone(), key, &connections, &stop);
         let serving = tokio::spawn(connections::serve(listener, router, connections, stop.clone()));
         Ok(Server {
             node,
@@ -166,7 +169,13 @@ impl Server {
         println!("  endpoint      {url}");
         println!("  data          {}", self.config.data_dir.display());
         println!("  object store  {}", self.config.object_store.url);
-        println!("  group         {} (this node leads)", self.config.group);
+        match &self.config.cluster {
+            None => println!("  group         {} (this node leads)", self.config.group),
+            Some(cluster) => println!(
+                "  group         {}, for other nodes at {}",
+                self.config.group, cluster.advertise
+            ),
+        }
         if let Some(name) = &self.config.default_database {
             println!("  database      {name}: {url}/{name}/");
         }
@@ -192,6 +201,8 @@ impl Server {
 
     /// Stops in order.
     pub async fn stop(self) {
+        // First: while another node begins to lead, requests go on to be passed to it.
+        self.node.hand_over().await;
         self.stop.cancel();
         if tokio::time::timeout(DRAIN, self.serving).await.is_err() {
             tracing::warn!("some requests did not end in time");
@@ -204,14 +215,10 @@ fn router(
     node: &Arc<Node>,
     config: &Config,
     url: String,
+    key: NodeKey,
     connections: &Arc<Connections>,
     stop: &CancellationToken,
-) -> Result<axum::Router, Error> {
-    let key_path = config.data_dir.join("signing-key");
-    let key = key::load_or_make(&key_path).map_err(|source| Error::Key {
-        path: key_path,
-        source,
-    })?;
+) -> axum::Router {
     let streams = StreamLimits {
         connected_per_node: config.http.streams_total,
         // Each database has its own limit, and keeps it.
@@ -219,6 +226,7 @@ fn router(
         ..StreamLimits::default()
     };
     let service = Service::new(
+        node.id(),
         key,
         streams,
         Room::new(config.http.reply_bytes_total, 0, ROOM_WAIT),
@@ -231,7 +239,7 @@ fn router(
         auth: config.auth.clone(),
         readiness: Arc::new(move || match ready.is_ready() {
             true => Ok(()),
-            false => Err("this node does not serve its group now".to_owned()),
+            false => Err("this node is not in its group, or the group has no leader now".to_owned()),
         }),
         bodies: Room::new(
             config.http.body_bytes_total,
@@ -260,5 +268,46 @@ fn router(
         false => shared.guard_admin(metrics),
     };
     let others = shared.guard_admin(admin).merge(metrics);
-    Ok(http::router(shared, others))
+    let router = http::router(shared, others);
+    match &node.peers {
+        None => router,
+        Some(peers) => {
+            peers.set_router(router.clone());
+            http::router_of_several(
+                router,
+                Arc::new(NodeLeaders::new(Arc::clone(node), Arc::clone(peers))),
+            )
+        }
+    }
+}
+
+/// The group's secret, once it has one.
+async fn know_key(node: Arc<Node>, key: NodeKey) {
+    node.wait_for_signing_key().await;
+    if let Some(bytes) = node.group.catalog.signing_key() {
+        key.set(bytes);
+    }
+}
+
+/// Makes the default database when this node first leads, if it is not there.
+async fn make_default(node: Arc<Node>, name: String) {
+    let mut changes = node.group.leadership_changes();
+    loop {
+        if node.group.serves() {
+            if node.databases.exists(&name) {
+                return;
+            }
+            match node.create(&name, crate::entry::Limits::default(), None).await {
+                Ok(_) => return,
+                Err(error) => tracing::warn!(
+                    database = name,
+                    error = causes::text(&error),
+                    "the default database was not made"
+                ),
+            }
+        }
+        if changes.changed().await.is_err() {
+            return;
+        }
+    }
 }

@@ -9,10 +9,10 @@ use super::result::{Description, Parameter, StatementResult};
 use super::statement::{For, RowsWanted, columns};
 use super::{Code, Error, Kind, Limits, functions};
 use crate::vfs::{self, Backend, Counters, Link, Settings};
-use rusqlite::Batch;
 use rusqlite::config::DbConfig;
 use rusqlite::fallible_iterator::FallibleIterator;
 use rusqlite::limits::Limit;
+use rusqlite::{Batch, TransactionState};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -235,6 +235,12 @@ impl Connection {
     /// No explicit transaction is open.
     pub fn is_autocommit(&self) -> bool {
         self.inner.is_autocommit()
+    }
+
+    /// Inside of a transaction that has read or written: it sees one version to its end.
+    pub fn has_begun_to_read(&self) -> bool {
+        let state = self.inner.transaction_state(None::<&str>);
+        !self.is_autocommit() && !matches!(state, Ok(TransactionState::None))
     }
 
     /// The last call failed because the backend answered `Refusal::NoTurn`; reading it clears it.

@@ -1,5 +1,7 @@
 //! Statements without a transaction of the caller's own: one pipeline each.
 
+use std::time::Duration;
+
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::{Client, Error, Stream};
@@ -15,13 +17,17 @@ pub struct SqlOptions {
     pub read_policy: Option<ReadPolicy>,
     /// Reads are at least as new as what this token stands for.
     pub session_token: Option<String>,
+    /// Reads are at most so old.
+    pub max_staleness: Option<Duration>,
     /// The same key and request are never applied twice.
     pub idempotency_key: Option<String>,
 }
 
 impl SqlOptions {
     fn headers(&self) -> Result<HeaderMap, Error> {
+        let staleness = self.max_staleness.map(|most| most.as_millis().to_string());
         let fields = [
+            ("x-orion-max-staleness-ms", staleness.as_deref()),
             (
                 "x-orion-read-policy",
                 self.read_policy.map(|policy| policy.as_str()),

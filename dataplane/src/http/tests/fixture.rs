@@ -121,7 +121,7 @@ async fn start<D: Databases>(
     let replies = Room::new(64 << 20, 0, wait);
     let http = Arc::new(Http {
         databases,
-        service: Service::new(NodeKey::random(), limits(), replies),
+        service: Service::new(orion_api::NodeId(1), NodeKey::random(), limits(), replies),
         auth,
         readiness: Arc::new(|| Err("no leader yet".to_owned())),
         bodies: bodies(&settings, wait),

@@ -1,0 +1,119 @@
+//! Whether this node leads its group, and until when that is certain.
+
+use super::Machine;
+use crate::peer::Peers;
+use crate::raft::{Lease, Types};
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::{Raft, ServerState};
+use orion_api::NodeId;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use tokio::sync::watch;
+
+/// What follows from Raft's state for whoever serves.
+#[derive(Debug)]
+pub(super) struct Leadership {
+    serves: AtomicBool,
+    term: AtomicU64,
+    /// The term in which this node stopped leading of its own will; 0 for none.
+    given_away: AtomicU64,
+    changed: watch::Sender<bool>,
+    lease: Arc<Lease>,
+}
+
+impl Leadership {
+    /// Follows Raft until it stops. Where members are is told to `peers`.
+    pub(super) fn watch(
+        raft: &Raft<Types, Machine>,
+        lease: Arc<Lease>,
+        peers: Option<Arc<Peers>>,
+    ) -> Arc<Leadership> {
+        let leadership = Arc::new(Leadership {
+            serves: AtomicBool::new(false),
+            term: AtomicU64::new(0),
+            given_away: AtomicU64::new(0),
+            changed: watch::channel(false).0,
+            lease,
+        });
+        let mut metrics = raft.metrics();
+        let watched = Arc::clone(&leadership);
+        tokio::spawn(async move {
+            let mut known = None;
+            loop {
+                {
+                    let metrics = metrics.borrow_watched();
+                    watched.note(&metrics);
+                    let members = &metrics.membership_config;
+                    if let Some(peers) = peers.as_ref().filter(|_| known != *members.log_id()) {
+                        known = *members.log_id();
+                        for (id, node) in members.membership().nodes() {
+                            peers.links.learn_from_membership(NodeId(*id), &node.addr);
+                        }
+                    }
+                }
+                if metrics.changed().await.is_err() {
+                    return watched.end();
+                }
+            }
+        });
+        leadership
+    }
+
+    /// INVARIANT: true only for a leader that has applied an entry of its own term: with it everything that was acknowledged
+    /// in earlier terms is applied.
+    fn note(&self, metrics: &openraft::RaftMetrics<Types>) {
+        let term = metrics.current_term;
+        let leads = metrics.running_state.is_ok() && metrics.state == ServerState::Leader;
+        let now = leads && metrics.last_applied.is_some_and(|id| id.leader_id.term == term);
+        if leads {
+            let membership = metrics.membership_config.membership();
+            self.lease.set_voters(term, membership.get_joint_config().clone());
+        }
+        self.term.store(term, Ordering::Release);
+        self.say(now && self.given_away.load(Ordering::Acquire) != term);
+    }
+
+    fn say(&self, serves: bool) {
+        self.serves.store(serves, Ordering::Release);
+        self.changed
+            .send_if_modified(|before| std::mem::replace(before, serves) != serves);
+    }
+
+    /// The group stops.
+    pub(super) fn end(&self) {
+        self.say(false);
+    }
+
+    pub(super) fn serves(&self) -> bool {
+        self.serves.load(Ordering::Acquire)
+    }
+
+    /// True if this node leads, and nobody else can have been elected yet.
+    pub(super) fn is_certain(&self) -> bool {
+        self.serves() && self.lease.holds()
+    }
+
+    /// Another node may be elected at once: this one serves no more in this term, and what was certain is so no more.
+    pub(super) fn give_away(&self) {
+        let term = self.term.load(Ordering::Acquire);
+        self.given_away.store(term, Ordering::Release);
+        self.lease.give_away(term);
+        self.say(false);
+    }
+
+    /// Nobody took it: this node goes on, and asks a quorum for each strong read.
+    pub(super) fn take_back(&self) {
+        self.given_away.store(0, Ordering::Release);
+    }
+
+    /// Waits until `serves` is as wished; `None` if the group stopped.
+    pub(super) async fn wait_for(&self, wished: impl Fn(bool) -> bool) -> Option<()> {
+        let mut changed = self.changed.subscribe();
+        changed.wait_for(|serves| wished(*serves)).await.ok().map(drop)
+    }
+
+    /// Tells of each change.
+    pub(super) fn changes(&self) -> watch::Receiver<bool> {
+        self.changed.subscribe()
+    }
+}

@@ -1,0 +1,146 @@
+//! How nodes speak with each other: gRPC, for all groups that two nodes share.
+//!
+//! To each peer there are three connections, so that what is urgent never stands behind what is large: *control* (heartbeats,
+//! votes, read indexes, hand-overs), *log* (streams of entries), and *bulk* (snapshots, forwarded requests).
+//!
+//! Peers are known by their ids. An id belongs to a disk and never changes, the address of a node may: it comes from the
+//! group's membership, and from the node itself when it greets (`links.rs`). Each call names the node that it means.
+//!
+//! INVARIANT: a node answers only calls that are meant for it. An address that another node has now would otherwise give
+//! its votes and its log positions for those of the one that was there. Tested by `a_call_for_another_node_is_refused`.
+
+mod forward;
+mod generated;
+mod links;
+mod member;
+mod network;
+mod service;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+mod tls;
+pub(crate) mod wire;
+
+pub use forward::Elsewhere;
+pub(crate) use forward::{Forwarded, PassError, pass_on};
+pub(crate) use links::{Link, Links};
+pub(crate) use member::{Gone, Member};
+pub(crate) use network::Network;
+pub use tls::{Tls, TlsError};
+
+use orion_api::{GroupName, NodeId};
+use parking_lot::RwLock;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use wire::{Hello, KnownGroup, PROTOCOL};
+
+/// This node among its peers: what it answers, and its connections.
+pub(crate) struct Peers {
+    own: Hello,
+    members: RwLock<BTreeMap<String, Arc<dyn Member>>>,
+    /// Connections to the others.
+    pub(crate) links: Links,
+    /// Where snapshots lie while they arrive.
+    incoming: PathBuf,
+    /// Answers requests of clients that other nodes pass on.
+    router: OnceLock<axum::Router>,
+    tls: Option<Tls>,
+}
+
+impl std::fmt::Debug for Peers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Peers")
+            .field("own", &self.own)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why nodes cannot speak with each other.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The address for peers cannot be listened on.
+    #[error("cannot listen for peers on {address}; is another server running there?")]
+    Listen {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The certificates do not serve.
+    #[error("the certificates for peers")]
+    Tls(#[from] TlsError),
+    /// A call did not come through.
+    #[error("{address}: {detail}")]
+    Call {
+        /// Who was called.
+        address: String,
+        /// What came back instead of an answer.
+        detail: String,
+    },
+}
+
+impl Peers {
+    /// Nobody is connected yet. `address` is where peers reach this node, `source` whence it calls them; `incoming` is a
+    /// folder of its own.
+    pub(crate) fn new(
+        node: NodeId,
+        address: String,
+        source: Option<IpAddr>,
+        incoming: PathBuf,
+        tls: Option<Tls>,
+    ) -> Result<Arc<Peers>, Error> {
+        let own = Hello {
+            protocol: PROTOCOL,
+            node: node.0,
+            address,
+            release: env!("CARGO_PKG_VERSION").to_owned(),
+            format_level: crate::entry::FORMAT_LEVEL,
+        };
+        Ok(Arc::new(Peers {
+            links: Links::new(own.clone(), source, tls.clone()),
+            own,
+            members: RwLock::default(),
+            incoming,
+            router: OnceLock::new(),
+            tls,
+        }))
+    }
+
+    /// Calls about this group are answered by `member` from now on.
+    pub(crate) fn register(&self, group: &GroupName, member: Arc<dyn Member>) {
+        self.members.write().insert(group.to_string(), member);
+    }
+
+    /// Requests of clients that other nodes pass on are answered by `router` from now on.
+    pub(crate) fn set_router(&self, router: axum::Router) {
+        // Once, at the start of the server.
+        let _ = self.router.set(router);
+    }
+
+    /// Answers peers until `stop`.
+    pub(crate) async fn serve(self: Arc<Peers>, listener: TcpListener, stop: CancellationToken) {
+        if let Err(error) = service::serve(self, listener, stop).await {
+            tracing::error!(
+                error = crate::causes::text(&error),
+                "peers are not answered any more"
+            );
+        }
+    }
+
+    fn member(&self, group: &str) -> Option<Arc<dyn Member>> {
+        self.members.read().get(group).cloned()
+    }
+
+    fn known(&self) -> Vec<KnownGroup> {
+        self.members
+            .read()
+            .values()
+            .map(|member| member.known())
+            .collect()
+    }
+}

@@ -1,0 +1,213 @@
+//! The leader's lease: until when certainly nobody else can lead.
+//!
+//! A follower that accepted a request of the leader votes for nobody else for [`LEASE`] from then on. So a leader that
+//! knows when it sent what a quorum accepted knows a time before which no other leader can be elected. It counts from
+//! before it sent, on its own clock, and trusts only a part of it: clocks may run apart by a quarter.
+//!
+//! INVARIANT: strong reads are answered without asking a quorum only while the lease holds. CLOCK_BOOTTIME goes on while a
+//! machine sleeps, so a leader that slept does not trust what it knew before. Tested by
+//! `a_lease_counts_from_before_a_quorum_was_asked` and by the chaos tests' strong reads.
+//!
+//! Not promised: a virtual machine that its host pauses between the look at the clock and the answer. For that there is
+//! the read policy `revocation_safe`.
+//!
+//! Source: Ongaro, "Consensus: bridging theory and practice", 6.4.1.
+
+use parking_lot::Mutex;
+use rustix::time::{ClockId, clock_gettime};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// How long a follower keeps its vote after it heard from the leader: openraft's `election_timeout_max`.
+pub(crate) const LEASE: Duration = Duration::from_millis(300);
+
+/// What the leader trusts of it, in nanoseconds: 0.8, so that clocks may run apart by a quarter.
+const TRUSTED: u64 = LEASE.as_nanos() as u64 / 10 * 8;
+
+/// Nanoseconds of a clock that no one sets and that goes on while the machine sleeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Boottime(pub(crate) u64);
+
+impl Boottime {
+    /// By this machine's clock.
+    pub(crate) fn now() -> Boottime {
+        let now = clock_gettime(ClockId::Boottime);
+        Boottime(now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64)
+    }
+}
+
+/// What a leader knows of its followers, and what follows from it.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    own: u64,
+    state: Mutex<State>,
+    /// The lease holds before this, in nanoseconds of [`Boottime`].
+    until: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    term: u64,
+    /// One set, or two while the membership changes.
+    voters: Vec<BTreeSet<u64>>,
+    /// When the newest request that a member accepted in this term was sent.
+    accepted: BTreeMap<u64, Boottime>,
+    /// The leader of this term authorized an election: followers may vote at once.
+    given_away: bool,
+}
+
+impl Lease {
+    pub(crate) fn new(own: u64) -> Lease {
+        Lease {
+            own,
+            state: Mutex::default(),
+            until: AtomicU64::new(0),
+        }
+    }
+
+    /// True if no other leader can have been elected before now.
+    pub(crate) fn holds(&self) -> bool {
+        Boottime::now().0 < self.until.load(Ordering::Acquire)
+    }
+
+    /// `member` accepted, in `term`, what was sent to it at `sent`.
+    pub(crate) fn accepted(&self, term: u64, member: u64, sent: Boottime) {
+        let state = &mut *self.state.lock();
+        if !state.enter(term) {
+            return;
+        }
+        let newest = state.accepted.entry(member).or_insert(sent);
+        *newest = sent.max(*newest);
+        self.publish(state);
+    }
+
+    /// The group's voters, in `term`.
+    pub(crate) fn set_voters(&self, term: u64, voters: Vec<BTreeSet<u64>>) {
+        let state = &mut *self.state.lock();
+        if state.enter(term) {
+            state.voters = voters;
+            self.publish(state);
+        }
+    }
+
+    /// The leader of `term` lets another one be elected at once: its lease never holds again in this term, not
+    /// even if nobody is elected, because the permission may still be on its way.
+    pub(crate) fn give_away(&self, term: u64) {
+        let state = &mut *self.state.lock();
+        if state.enter(term) {
+            state.given_away = true;
+            self.publish(state);
+        }
+    }
+
+    fn publish(&self, state: &State) {
+        self.until.store(state.until(self.own), Ordering::Release);
+    }
+}
+
+impl State {
+    /// False if `term` is over.
+    fn enter(&mut self, term: u64) -> bool {
+        if term > self.term {
+            *self = State {
+                term,
+                voters: std::mem::take(&mut self.voters),
+                ..State::default()
+            };
+        }
+        term == self.term
+    }
+
+    fn until(&self, own: u64) -> u64 {
+        if self.given_away || self.voters.is_empty() {
+            return 0;
+        }
+        let configs = self.voters.iter();
+        let quorums = configs.map(|voters| quorum_since(voters, own, &self.accepted));
+        quorums
+            .min()
+            .flatten()
+            .map_or(0, |since| since.0.saturating_add(TRUSTED))
+    }
+}
+
+/// The newest time since which a majority of `voters` has accepted `own` as their leader.
+fn quorum_since(voters: &BTreeSet<u64>, own: u64, accepted: &BTreeMap<u64, Boottime>) -> Option<Boottime> {
+    let mut times: Vec<Option<Boottime>> = voters
+        .iter()
+        .map(|voter| match *voter == own {
+            true => Some(Boottime(u64::MAX)),
+            false => accepted.get(voter).copied(),
+        })
+        .collect();
+    times.sort_unstable_by(|a, b| b.cmp(a));
+    times[voters.len() / 2]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lease(voters: &[&[u64]]) -> Lease {
+        let lease = Lease::new(1);
+        let voters = voters.iter().map(|set| set.iter().copied().collect()).collect();
+        lease.set_voters(1, voters);
+        lease
+    }
+
+    fn until(lease: &Lease) -> Option<u64> {
+        lease.until.load(Ordering::Acquire).checked_sub(TRUSTED)
+    }
+
+    #[test]
+    fn a_lease_counts_from_before_a_quorum_was_asked() {
+        let lease = lease(&[&[1, 2, 3, 4, 5]]);
+        lease.accepted(1, 2, Boottime(70));
+        assert_eq!(until(&lease), None, "two of five");
+        lease.accepted(1, 3, Boottime(50));
+        assert_eq!(until(&lease), Some(50));
+        lease.accepted(1, 4, Boottime(90));
+        assert_eq!(until(&lease), Some(70), "the second newest of the others");
+        lease.accepted(1, 4, Boottime(60));
+        assert_eq!(until(&lease), Some(70), "an older answer takes nothing back");
+        lease.accepted(1, 9, Boottime(99));
+        assert_eq!(until(&lease), Some(70), "no voter");
+    }
+
+    #[test]
+    fn an_only_voter_needs_nobody() {
+        let lease = lease(&[&[1]]);
+        assert!(lease.holds());
+    }
+
+    #[test]
+    fn both_sets_of_a_joint_membership_must_agree() {
+        let lease = lease(&[&[1, 2, 3], &[1, 4, 5]]);
+        lease.accepted(1, 2, Boottime(70));
+        assert_eq!(until(&lease), None);
+        lease.accepted(1, 5, Boottime(40));
+        assert_eq!(until(&lease), Some(40));
+    }
+
+    #[test]
+    fn another_term_begins_with_nothing() {
+        let lease = lease(&[&[1, 2, 3]]);
+        lease.accepted(1, 2, Boottime(70));
+        lease.accepted(2, 3, Boottime(80));
+        assert_eq!(until(&lease), Some(80));
+        lease.accepted(1, 2, Boottime(99));
+        assert_eq!(until(&lease), Some(80), "an answer of a term that is over");
+    }
+
+    #[test]
+    fn a_lease_that_was_given_away_never_holds_again_in_its_term() {
+        let lease = lease(&[&[1, 2, 3]]);
+        lease.accepted(1, 2, Boottime(70));
+        lease.give_away(1);
+        lease.accepted(1, 3, Boottime(u64::MAX / 2));
+        assert!(!lease.holds());
+        lease.accepted(2, 3, Boottime(u64::MAX / 2));
+        assert!(lease.holds());
+    }
+}

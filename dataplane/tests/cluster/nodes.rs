@@ -1,0 +1,289 @@
+//! Processes of a group, and what can happen to them.
+
+use crate::links::{Links, own_ip};
+use orion_api::admin::{Group, RaftState, Role};
+use orion_api::client::Client;
+use rustix::process::{Pid, Signal, kill_process};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long anything that is waited for may take.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One node: its folder, its addresses, and its process while it has one.
+pub struct Node {
+    /// Position in the group, from 0.
+    pub number: usize,
+    /// Where clients reach it.
+    pub url: String,
+    config: PathBuf,
+    child: Option<Child>,
+}
+
+/// A group on one object store.
+pub struct Cluster {
+    pub nodes: Vec<Node>,
+    pub links: Arc<Links>,
+    dir: PathBuf,
+}
+
+impl Cluster {
+    /// `many` nodes, all started at once, and waits until each serves.
+    pub async fn start(dir: &Path, many: usize) -> Cluster {
+        let mut cluster = Cluster::prepare(dir, many).await;
+        cluster.nodes.iter_mut().for_each(Node::start);
+        cluster.wait_until_ready().await;
+        let all_vote = |group: &Group| {
+            group
+                .members
+                .iter()
+                .filter(|member| member.role == Role::Voter)
+                .count()
+                == many
+        };
+        for number in 0..many {
+            cluster.wait_for_group(number, "every node votes", all_vote).await;
+        }
+        cluster
+    }
+
+    /// `many` nodes that are not started yet.
+    pub async fn prepare(dir: &Path, many: usize) -> Cluster {
+        let links = Links::new();
+        let mut cluster = Cluster {
+            nodes: Vec::new(),
+            links,
+            dir: dir.to_owned(),
+        };
+        let mut places = Vec::new();
+        for number in 0..many {
+            places.push(cluster.place(number).await);
+        }
+        let peers: Vec<String> = places.iter().map(|place| place.advertise.to_string()).collect();
+        for place in &places {
+            cluster.nodes.push(cluster.node(place, &peers));
+        }
+        cluster
+    }
+
+    /// New addresses for a node.
+    async fn place(&self, number: usize) -> Place {
+        let listen = SocketAddr::new(own_ip(number), free_port(own_ip(number)));
+        Place {
+            number,
+            listen,
+            advertise: self.links.before(number, listen).await,
+            clients: free_port([127, 0, 0, 1].into()),
+        }
+    }
+
+    fn node(&self, place: &Place, peers: &[String]) -> Node {
+        let (dir, number) = (&self.dir, place.number);
+        let config = dir.join(format!("node{number}.yaml"));
+        let text = format!(
+            "data_dir: {data}\nlisten: 127.0.0.1:{clients}\nobject_store:\n  url: file://{objects}\nmaterialize:\n  flush_bytes: 65536\n  age_seconds: 1\n  snapshot_log_bytes: 262144\ncluster:\n  listen: {listen}\n  advertise: {advertise}\n  peers: [{peers}]\nlog:\n  filter: {filter}\n",
+            data = dir.join(format!("node{number}")).display(),
+            clients = place.clients,
+            objects = dir.join("objects").display(),
+            listen = place.listen,
+            advertise = place.advertise,
+            filter = std::env::var("ORION_CLUSTER_LOG").unwrap_or_else(|_| "warn,openraft=error".into()),
+            peers = peers.join(", "),
+        );
+        std::fs::write(&config, text).expect("the configuration is written");
+        Node {
+            number,
+            url: format!("http://127.0.0.1:{}", place.clients),
+            config,
+            child: None,
+        }
+    }
+
+    /// Gives all nodes other addresses. They must be stopped.
+    pub async fn move_all(&mut self) {
+        let mut places = Vec::new();
+        for number in 0..self.nodes.len() {
+            places.push(self.place(number).await);
+        }
+        let peers: Vec<String> = places.iter().map(|place| place.advertise.to_string()).collect();
+        self.nodes = places.iter().map(|place| self.node(place, &peers)).collect();
+    }
+
+    /// The data of a node is lost.
+    pub fn lose_disk(&self, number: usize) {
+        std::fs::remove_dir_all(self.dir.join(format!("node{number}"))).expect("its folder is gone");
+    }
+
+    /// Waits until every node that runs serves.
+    pub async fn wait_until_ready(&mut self) {
+        for node in &mut self.nodes {
+            if node.child.is_some() {
+                node.wait_until_ready().await;
+            }
+        }
+    }
+
+    /// The number of the node that leads, by what it says itself, in the newest term that anybody knows.
+    pub async fn leader(&self) -> Option<usize> {
+        let mut leaders = Vec::new();
+        for node in &self.nodes {
+            if let Ok(group) = node.group().await
+                && group.state == RaftState::Leader
+            {
+                leaders.push((group.term, node.number));
+            }
+        }
+        leaders.into_iter().max().map(|(_, number)| number)
+    }
+
+    /// Waits for a leader.
+    pub async fn wait_for_leader(&self) -> usize {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            if let Some(leader) = self.leader().await {
+                return leader;
+            }
+            assert!(Instant::now() < until, "nobody leads");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits until what a node says of its group is as wished.
+    pub async fn wait_for_group(&self, number: usize, what: &str, wished: impl Fn(&Group) -> bool) -> Group {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let group = self.nodes[number].group().await;
+            if let Ok(group) = &group
+                && wished(group)
+            {
+                return group.clone();
+            }
+            assert!(Instant::now() < until, "not in {PATIENCE:?}: {what}; {group:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Every process runs and every link works again.
+    pub async fn repair(&mut self) {
+        self.links.heal();
+        for node in &mut self.nodes {
+            node.wake();
+            if !node.is_running() {
+                node.start();
+            }
+        }
+        self.wait_until_ready().await;
+    }
+}
+
+struct Place {
+    number: usize,
+    listen: SocketAddr,
+    advertise: SocketAddr,
+    clients: u16,
+}
+
+impl Node {
+    /// Starts its process.
+    pub fn start(&mut self) {
+        let mut command = Command::new(binary());
+        command
+            .arg("server")
+            .arg("--config")
+            .arg(&self.config)
+            .stdout(Stdio::null());
+        self.child = Some(command.spawn().expect("the server starts"));
+    }
+
+    /// A client of its default database.
+    pub fn client(&self) -> Client {
+        Client::new(&self.url, None).expect("a client")
+    }
+
+    /// What it says of its group, within a second.
+    pub async fn group(&self) -> Result<Group, String> {
+        let client = self.client();
+        let name = "default".parse().expect("a name");
+        let asked = tokio::time::timeout(Duration::from_secs(1), client.get_group(&name)).await;
+        match asked {
+            Ok(Ok(group)) => Ok(group),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("no answer".into()),
+        }
+    }
+
+    async fn wait_until_ready(&mut self) {
+        let client = self.client();
+        let until = Instant::now() + PATIENCE;
+        while client.text("/readyz").await.is_err() {
+            assert!(Instant::now() < until, "node {} did not get ready", self.number);
+            assert!(self.is_running(), "node {} ended while it started", self.number);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// True while its process lives, stopped or not.
+    pub fn is_running(&mut self) -> bool {
+        self.child
+            .as_mut()
+            .is_some_and(|child| child.try_wait().expect("its state").is_none())
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(child) = &self.child {
+            let pid = Pid::from_raw(child.id() as i32).expect("a process id");
+            // One that has ended needs no signal.
+            let _ = kill_process(pid, signal);
+        }
+    }
+
+    /// SIGSTOP.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub fn wake(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// SIGTERM; waits for its end.
+    pub async fn terminate(&mut self) {
+        self.signal(Signal::TERM);
+        let until = Instant::now() + PATIENCE;
+        while self.is_running() {
+            assert!(Instant::now() < until, "node {} does not end", self.number);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        self.child = None;
+    }
+
+    /// kill -9; waits for its end.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // Dead already is as good.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// `ORION_CLUSTER_BIN` names another one, for long runs beside a tree that is being built.
+fn binary() -> PathBuf {
+    let other = std::env::var_os("ORION_CLUSTER_BIN").map(PathBuf::from);
+    other.unwrap_or_else(|| env!("CARGO_BIN_EXE_orion").into())
+}
+
+fn free_port(ip: std::net::IpAddr) -> u16 {
+    let listener = std::net::TcpListener::bind((ip, 0)).expect("a port");
+    listener.local_addr().expect("its address").port()
+}
