@@ -194,22 +194,29 @@ impl<T: Target> Service<T> {
         })
     }
 
-    /// A seat for a connection, if need be that of a stream which rests.
+    /// A seat for a connection, if need be that of a stream which rests. Others may take the one that was made free:
+    /// then the next goes, until there is none.
     fn seat(&self, database: DatabaseId) -> Result<Seat, Full> {
-        match self.seats.take(database) {
-            Err(_) if self.streams.make_room(database) => self.seats.take(database),
-            Err(Full::Node(_)) if self.streams.make_room_on_node() => self.seats.take(database),
-            taken => taken,
+        loop {
+            let full = match self.seats.take(database) {
+                Ok(seat) => return Ok(seat),
+                Err(full) => full,
+            };
+            let is_node = matches!(full, Full::Node(_));
+            let is_made = self.streams.make_room(database) || (is_node && self.streams.make_room_on_node());
+            if !is_made {
+                return Err(full);
+            }
         }
     }
 
     /// A connection; if the database has as many as it may, in the place of a stream which rests.
     async fn open(&self, database: &T) -> Result<T::Stream, Error> {
-        match database.open_stream().await {
-            Err(error) if error.code == Code::Quota && self.streams.make_room(database.id()) => {
-                database.open_stream().await
+        loop {
+            match database.open_stream().await {
+                Err(error) if error.code == Code::Quota && self.streams.make_room(database.id()) => {}
+                opened => return opened,
             }
-            opened => opened,
         }
     }
 

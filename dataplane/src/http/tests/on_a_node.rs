@@ -162,6 +162,33 @@ async fn streams_at_rest_make_room_where_the_database_has_a_limit_of_its_own() {
     running.node.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn as_many_clients_at_once_as_there_may_be_streams_are_never_refused() {
+    let running = start().await;
+    let four = |_: &Limits| Limits {
+        streams: 4,
+        ..Limits::default()
+    };
+    running.node.change_limits("app", four).await.expect("changed");
+    let server = Arc::new(running.server);
+    let clients = (0..4).map(|_| {
+        let server = Arc::clone(&server);
+        tokio::spawn(async move {
+            for _ in 0..100 {
+                // None of them closes its stream.
+                let reply = server
+                    .pipeline(&open(None, &["CREATE TEMP TABLE mine AS SELECT 1"]))
+                    .await;
+                assert_eq!(reply.status, 200, "{}", reply.body);
+            }
+        })
+    });
+    for client in join_all(clients).await {
+        client.expect("no client is refused");
+    }
+    running.node.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_of_replies_are_taken_for_later_reads() {
     let running = start().await;
