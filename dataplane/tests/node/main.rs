@@ -12,6 +12,7 @@ mod auth;
 mod azure;
 mod descriptors;
 mod flips;
+mod fuzz;
 mod idle;
 mod outage;
 #[path = "../support/race.rs"]
