@@ -194,6 +194,13 @@ impl Head {
         self.step += 1;
     }
 
+    /// Adds a record that goes with the steps. It counts for the size of the entry: 256 merged requests may have 64 MiB
+    /// of replies to keep.
+    pub(super) fn remember(&mut self, record: Record) {
+        self.fresh_bytes += (record.key.len() + record.value.len()) as u64;
+        self.fresh_records.push(record);
+    }
+
     /// Where the steps are now, so that the holder of the turn can undo its own.
     pub(super) fn mark(&self) -> Mark {
         Mark {

@@ -668,7 +668,7 @@ impl Queue {
             return Recorded::Nothing;
         }
         let (record, recorded) = idempotency::remember(key, request.record(), self.options.keys_kept_for);
-        state.head.fresh_records.push(record);
+        state.head.remember(record);
         recorded
     }
 

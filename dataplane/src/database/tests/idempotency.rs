@@ -7,9 +7,10 @@ use crate::sql::Connection;
 use bytes::Bytes;
 use orion_api::Code;
 use std::sync::Arc;
+use std::time::Duration;
 
-/// A script whose reply is kept.
-struct Keyed(Script);
+/// A script whose reply is kept, with so many bytes after it.
+struct Keyed(Script, usize);
 
 impl Work for Keyed {
     fn statements(&self, visit: &mut dyn FnMut(&str)) {
@@ -29,11 +30,17 @@ impl Work for Keyed {
             let result = result.as_ref().ok()?;
             result.last_insert_rowid
         });
-        Some(format!("{:?}", ids.collect::<Vec<_>>()).into())
+        let mut reply = format!("{:?}", ids.collect::<Vec<_>>());
+        reply.extend(std::iter::repeat_n(' ', self.1));
+        Some(reply.into())
     }
 }
 
 async fn keyed(database: &Database, key: &str, hash: u8, sql: &str) -> Result<Finished<Keyed>, Error> {
+    keyed_work(database, key, hash, Keyed(Script::new(&[sql]), 0)).await
+}
+
+async fn keyed_work(database: &Database, key: &str, hash: u8, work: Keyed) -> Result<Finished<Keyed>, Error> {
     let options = RequestOptions {
         idempotency: Some(IdempotencyKey {
             key: key.to_owned(),
@@ -41,7 +48,7 @@ async fn keyed(database: &Database, key: &str, hash: u8, sql: &str) -> Result<Fi
         }),
         ..RequestOptions::default()
     };
-    database.run(Keyed(Script::new(&[sql])), &options).await
+    database.run(work, &options).await
 }
 
 const INSERT: &str = "INSERT INTO t (v) VALUES (1)";
@@ -72,6 +79,37 @@ async fn equal_keys_at_once_execute_once_and_all_get_the_reply() {
     }
     assert_eq!(stored, 1);
     assert_eq!(setup.number("SELECT count(*) FROM t").await, 1);
+    setup.node.stop().await;
+}
+
+/// One entry would be 6 MiB: replies count for its size as pages do.
+#[tokio::test(flavor = "multi_thread")]
+async fn replies_that_are_kept_count_for_the_size_of_an_entry() {
+    let dir = tempfile::tempdir().expect("a folder");
+    // Nothing but its size ends an entry.
+    let setup = Setup::start(dir.path(), |options| {
+        options.database.merge_time = Duration::from_secs(60)
+    })
+    .await;
+    let stream = setup.stream();
+    super::on(&stream, &["BEGIN IMMEDIATE"]).await.expect("it runs");
+    let clients: Vec<_> = (0..32)
+        .map(|number| {
+            let database = Arc::clone(&setup.database);
+            let work = Keyed(Script::new(&[INSERT]), 200_000);
+            tokio::spawn(async move { keyed_work(&database, &format!("k{number}"), 1, work).await })
+        })
+        .collect();
+    setup.until_waiting(32).await;
+    let before = setup.database.queue.database.published.load().version;
+    stream.close();
+    for client in clients {
+        let finished = client.await.expect("no panic").expect("it runs");
+        assert_eq!(finished.idempotency, Some(Recorded::Stored));
+    }
+    let entries = setup.database.queue.database.published.load().version.0 - before.0;
+    assert!(entries >= 5, "{entries} entries");
+    assert_eq!(setup.number("SELECT count(*) FROM t").await, 32);
     setup.node.stop().await;
 }
 
