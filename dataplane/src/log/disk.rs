@@ -33,7 +33,11 @@ impl Default for Options {
     }
 }
 
-const FIRST_SEGMENT_BYTES: u64 = 4 << 20;
+/// The first segment, and the smallest where the disk has no room for a whole one.
+pub(super) const SMALL_SEGMENT_BYTES: u64 = 4 << 20;
+
+/// What a segment may have at most: positions in it have 32 bits, and an entry may make it larger.
+const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 4 << 10..=1 << 30;
 
 /// What the log counts, for metrics.
 #[derive(Debug, Default)]
@@ -87,6 +91,9 @@ pub struct Disk {
 impl Disk {
     /// Opens the directory, or makes it.
     pub fn open(dir: &Path, options: Options) -> Result<Disk, Error> {
+        if !SEGMENT_BYTES.contains(&options.segment_bytes) {
+            return Err(Error::SegmentBytes(options.segment_bytes));
+        }
         std::fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
         let lock = lock(dir)?;
         let recovered = recovery::recover(dir)?;
@@ -237,7 +244,7 @@ fn lock(dir: &Path) -> Result<File, Error> {
 
 fn first_segment(dir: &Path, core: &Core) -> Result<Segment, Error> {
     let blank: PathBuf = dir.join("first.blank");
-    segment::make_blank(&blank, FIRST_SEGMENT_BYTES.min(core.options.segment_bytes))?;
+    segment::make_blank(&blank, SMALL_SEGMENT_BYTES.min(core.options.segment_bytes))?;
     let segment = Segment::name(&blank, 1, rand::random())?;
     core.files
         .lock()

@@ -25,7 +25,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
-/// Bytes after which a frame takes no more jobs: bounds the time of one fdatasync.
+/// Bytes after which a frame takes no more: bounds the time of one fdatasync.
 const FRAME_BYTES: usize = 4 << 20;
 
 /// Room that stays for what was proposed before the disk was found full.
@@ -209,7 +209,7 @@ impl Flusher {
     fn begin(&mut self) {
         // CRASH: after a segment got its name and before its first frame.
         let lacks_metas = self.end == HEADER as u64 && !self.metas.is_empty();
-        if lacks_metas && let Err(error) = self.repeat_metas() {
+        if lacks_metas && let Err(error) = self.write_metas(self.metas_frame()) {
             self.core.poisoned.store(true, Ordering::Relaxed);
             tracing::error!(error = %causes::text(&error), "the log's disk failed at the start");
         }
@@ -237,6 +237,9 @@ impl Flusher {
                     self.note_committed(group, id);
                 }
                 for (index, bytes) in entries {
+                    if self.frame.len() >= FRAME_BYTES {
+                        self.write_part();
+                    }
                     let at = self.frame.push(Kind::Entry, group, index, &bytes);
                     self.placed.push((group, index, at, bytes.len() as u32));
                 }
@@ -276,10 +279,13 @@ impl Flusher {
         }
     }
 
-    fn flush(&mut self) {
-        if self.dones.is_empty() {
-            return;
-        }
+    /// The frame is large enough, and an append goes on in the next one. Nobody is told before the last of its
+    /// entries is durable; if this fails, so does everything after it.
+    fn write_part(&mut self) {
+        let _ = self.write_or_poison();
+    }
+
+    fn write_or_poison(&mut self) -> Result<(), Error> {
         let result = if self.core.poisoned.load(Ordering::Relaxed) {
             Err(Error::Poisoned)
         } else {
@@ -295,6 +301,14 @@ impl Flusher {
         self.frame.clear();
         self.placed.clear();
         self.voided.clear();
+        result
+    }
+
+    fn flush(&mut self) {
+        if self.dones.is_empty() {
+            return;
+        }
+        let result = self.write_or_poison();
         for done in self.dones.drain(..) {
             let outcome = match &result {
                 Ok(()) => Ok(()),
@@ -420,8 +434,11 @@ impl Flusher {
             return Ok(());
         }
         let last = self.segments.back().map(|segment| segment.path.clone());
+        let metas = self.metas_frame();
+        // The header, the first frame, and this one.
+        let needed = HEADER as u64 + metas.len() as u64 + bytes;
         let blank = with_room(&self.core, || {
-            let spare = self.core.spare.take();
+            let spare = self.core.spare.take(needed);
             spare.ok_or_else(|| Error::Full(last.clone().unwrap_or_default()))
         })?;
         let sequence = self.segments.back().map_or(1, |segment| segment.sequence + 1);
@@ -432,7 +449,8 @@ impl Flusher {
             .insert(next.sequence, Arc::clone(&next.file));
         self.segments.push_back(next);
         self.end = HEADER as u64;
-        self.repeat_metas()?;
+        self.write_metas(metas)?;
+        debug_assert!(self.left() >= bytes, "the segment was made for this frame");
         // Even if the disk has no room for the one after it, this one is there to be filled.
         self.note_room(bytes);
         Ok(())
@@ -445,11 +463,15 @@ impl Flusher {
     }
 
     /// The first frame of a segment: the meta data of all groups.
-    fn repeat_metas(&mut self) -> Result<(), Error> {
+    fn metas_frame(&self) -> Builder {
         let mut frame = Builder::new();
         for (group, meta) in &self.metas {
             frame.push(Kind::Meta, *group, 0, &meta.encode_to_vec());
         }
+        frame
+    }
+
+    fn write_metas(&mut self, mut frame: Builder) -> Result<(), Error> {
         std::mem::swap(&mut self.frame, &mut frame);
         let written = self.write_frame();
         std::mem::swap(&mut self.frame, &mut frame);

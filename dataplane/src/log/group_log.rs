@@ -18,7 +18,7 @@ use std::io;
 use std::ops::{Bound, Range, RangeBounds};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::sync::oneshot;
 
 /// State of one group that the flusher and the group share.
@@ -104,6 +104,8 @@ pub(crate) struct GroupLog {
     desk: Arc<Desk>,
     /// Proposals on their way.
     proposals: Arc<AtomicUsize>,
+    /// See [`GroupLog::set_inline`].
+    inline: Arc<AtomicBool>,
 }
 
 impl GroupLog {
@@ -113,7 +115,16 @@ impl GroupLog {
             shared,
             desk,
             proposals: Arc::default(),
+            inline: Arc::new(AtomicBool::new(true)),
         }
+    }
+
+    /// Whether an entry that is alone may be written and synced by the task that appends it. With one voter that task has
+    /// nothing else to do until the entry is durable; with several it must send it to the others meanwhile, and
+    /// everything goes to the flusher. From the next append on; the order of entries stays as it is.
+    #[allow(dead_code, reason = "groups of several voters set it")]
+    pub(crate) fn set_inline(&self, inline: bool) {
+        self.inline.store(inline, Ordering::Relaxed);
     }
 
     /// Counts the proposals that were made to the group and have no outcome yet, for whoever proposes: an entry
@@ -285,7 +296,8 @@ impl RaftLogStorage<Types> for GroupLog {
             committed: committed.map(LogId::from),
             done: callback,
         };
-        let left = if self.proposals.load(Ordering::Relaxed) == 1 {
+        let is_alone = self.proposals.load(Ordering::Relaxed) == 1;
+        let left = if is_alone && self.inline.load(Ordering::Relaxed) {
             self.desk.append_here(append)
         } else {
             Err(append)

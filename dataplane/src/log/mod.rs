@@ -28,8 +28,11 @@
 //! flusher seals the log with an empty frame, so that damage to the last real one shows too.
 //! INVARIANT: the purge position is stored, never searched.
 //! CRASH: before fdatasync returns, the frame is there as a whole or not at all; nobody was told.
+//! INVARIANT: a frame is never larger than its segment: what is queued is cut into frames between entries, and an entry
+//! that is larger than a segment gets one of its own size. Tested by `entries_of_any_size_fit_into_their_segments`.
 //! LIMIT: a tail holds at most `tail_bytes_max` of what is on disk already. Disk: what is not purged, plus
-//! one segment in use and one spare. When no spare can be made (disk full), [`Disk::is_writable`] turns
+//! one segment in use and one spare. Where a whole spare does not fit on the disk there are smaller ones, down to 4 MiB.
+//! When none can be made (disk full), [`Disk::is_writable`] turns
 //! false while a reserve for what is in flight is still left, and true again when there is room. What is in
 //! flight beyond the reserve waits in the flusher for room: nothing of its frame is on the disk, so nobody
 //! needs to doubt what is. A full disk never poisons the log; a failed fdatasync always does.
@@ -104,6 +107,9 @@ pub enum Error {
     /// The disk is full. Nothing was written that anybody relies on.
     #[error("the disk is full: {0}")]
     Full(PathBuf),
+    /// Positions in a segment are numbers of 32 bits, and a frame needs some room.
+    #[error("log segments of {0} bytes: they must have at least 4 KiB and at most 1 GiB")]
+    SegmentBytes(u64),
     /// A write failed before: nothing more is accepted until the node is started again.
     #[error("the log is closed after a failed write")]
     Poisoned,

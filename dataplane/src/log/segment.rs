@@ -103,8 +103,16 @@ impl Segment {
     }
 }
 
-/// Makes a blank file of `len` zero bytes, durable.
+/// Makes a blank file of `len` zero bytes, durable. [`Error::Full`] where the disk has no room for so many.
 pub(super) fn make_blank(path: &Path, len: u64) -> Result<(), Error> {
+    fail::fail_point!("log::blank_full", crate::failpoints::strikes(path), |most| {
+        // On a disk with room for so many bytes.
+        let most = most.and_then(|most| most.parse().ok()).unwrap_or(0);
+        match len > most {
+            true => Err(Error::Full(path.to_owned())),
+            false => write_zeros(path, len),
+        }
+    });
     let result = write_zeros(path, len);
     if result.is_err() {
         // Half a blank file would keep the space that a full disk needs back.
@@ -125,7 +133,7 @@ fn write_zeros(path: &Path, len: u64) -> Result<(), Error> {
     while at < len {
         let part = ZEROS.min((len - at) as usize);
         file.write_all_at(&zeros[..part], at)
-            .map_err(Error::io("write", path))?;
+            .map_err(Error::io_or_full("write", path))?;
         at += part as u64;
     }
     file.sync_all().map_err(Error::io("sync", path))

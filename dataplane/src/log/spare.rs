@@ -1,8 +1,10 @@
 //! Keeps one blank segment ready, on a thread of its own.
 //!
-//! When the disk is full it says so and tries again once a second, so that writing goes on by itself when
-//! there is room again.
+//! Where the disk has no room for a whole segment it makes a smaller one: writing goes on earlier, and what is purged
+//! meanwhile makes room for whole ones. When even that does not fit it says so and tries again once a second, so that
+//! writing goes on by itself when there is room again.
 
+use super::disk::SMALL_SEGMENT_BYTES;
 use super::{Error, segment};
 use crate::causes;
 use parking_lot::{Condvar, Mutex};
@@ -26,12 +28,19 @@ pub(super) struct Spare {
 
 #[derive(Debug, Default)]
 struct State {
-    ready: Option<PathBuf>,
+    ready: Option<Blank>,
     failed: bool,
     stopped: bool,
-    /// Somebody needs one now.
-    is_wanted: bool,
+    /// Somebody needs one now, of at least so many bytes.
+    wanted: Option<u64>,
     made: u64,
+}
+
+/// A segment without a name.
+#[derive(Debug)]
+struct Blank {
+    path: PathBuf,
+    len: u64,
 }
 
 impl Spare {
@@ -56,17 +65,27 @@ impl Spare {
         state.ready.is_some() || !state.failed
     }
 
-    /// The spare; waits while it is being made. `None` if none can be made now.
-    pub(super) fn take(&self) -> Option<PathBuf> {
+    /// A spare of at least `bytes`; waits while it is being made. `None` if none can be made now.
+    pub(super) fn take(&self, bytes: u64) -> Option<PathBuf> {
         let mut state = self.state.lock();
-        state.is_wanted = true;
+        state.wanted = Some(bytes);
         self.changed.notify_all();
-        while state.ready.is_none() && !state.failed && !state.stopped {
+        loop {
+            if let Some(small) = state.ready.take_if(|ready| ready.len < bytes) {
+                self.remove(&small.path);
+                self.changed.notify_all();
+            }
+            if state.ready.is_some() || state.failed || state.stopped {
+                break;
+            }
             self.changed.wait(&mut state);
         }
         let ready = state.ready.take();
+        if ready.is_some() {
+            state.wanted = None;
+        }
         self.changed.notify_all();
-        ready
+        ready.map(|ready| ready.path)
     }
 
     /// Waits a moment, or until a spare was made, or `ends` says so and somebody woke it.
@@ -94,12 +113,16 @@ impl Spare {
             state.made += 1;
             let blank = self.blank(state.made);
             if std::fs::rename(path, &blank).is_ok() {
-                state.ready = Some(blank);
+                state.ready = Some(Blank { path: blank, len });
                 state.failed = false;
                 self.changed.notify_all();
                 return;
             }
         }
+        self.remove(path);
+    }
+
+    fn remove(&self, path: &Path) {
         if let Err(error) = std::fs::remove_file(path) {
             tracing::warn!(path = %path.display(), %error, "a log segment that is not needed any more stays");
         }
@@ -110,6 +133,19 @@ impl Spare {
         self.changed.notify_all();
     }
 
+    /// A whole one, or one of `wanted` bytes if that is more; where that does not fit, halves of it.
+    fn make(&self, path: PathBuf, wanted: u64) -> Result<Blank, Error> {
+        let mut len = self.len.max(wanted);
+        let least = SMALL_SEGMENT_BYTES.min(self.len).max(wanted);
+        loop {
+            match segment::make_blank(&path, len) {
+                Ok(()) => return Ok(Blank { path, len }),
+                Err(Error::Full(_)) if len > least => len = (len / 2).max(least),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     fn blank(&self, number: u64) -> PathBuf {
         self.dir.join(format!("{number}.blank"))
     }
@@ -117,7 +153,7 @@ impl Spare {
     fn run(&self) {
         let mut state = self.state.lock();
         // What the process writes and syncs while it starts must not queue behind megabytes of zeros.
-        while !state.is_wanted && !state.stopped {
+        while state.wanted.is_none() && !state.stopped {
             if self.changed.wait_for(&mut state, START_DELAY).timed_out() {
                 break;
             }
@@ -129,18 +165,25 @@ impl Spare {
             }
             state.made += 1;
             let path = self.blank(state.made);
+            let wanted = state.wanted.unwrap_or(0);
             let made = parking_lot::MutexGuard::unlocked(&mut state, || {
                 fail::fail_point!("log::spare", crate::failpoints::strikes(&path), |_| Err(
                     Error::Poisoned
                 ));
-                segment::make_blank(&path, self.len)
+                self.make(path.clone(), wanted)
             });
             match made {
-                Ok(()) if state.ready.is_none() => {
-                    state.ready = Some(path);
+                Ok(blank) if state.ready.is_none() && blank.len >= state.wanted.unwrap_or(0) => {
+                    if blank.len < self.len {
+                        tracing::warn!(
+                            bytes = blank.len,
+                            "the disk has no room for a whole log segment: this one is smaller"
+                        );
+                    }
+                    state.ready = Some(blank);
                     state.failed = false;
                 }
-                Ok(()) => drop(std::fs::remove_file(path)),
+                Ok(blank) => self.remove(&blank.path),
                 Err(error) => {
                     if !state.failed {
                         tracing::error!(error = %causes::text(&error), "the next log segment cannot be made: writes are refused until it can");

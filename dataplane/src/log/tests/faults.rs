@@ -4,6 +4,7 @@
 use super::{append, content, entries, open, read, small};
 use crate::failpoints::Fault;
 use crate::raft::Vote;
+use futures::FutureExt;
 use openraft::storage::{IOFlushed, RaftLogStorage};
 use std::time::{Duration, Instant};
 
@@ -112,6 +113,87 @@ async fn what_is_in_flight_beyond_the_reserve_waits_for_room_and_is_not_lost() {
             expected,
             "{point}, again"
         );
+    }
+}
+
+/// Where a whole segment does not fit, writing goes on in a smaller one, and with room again in whole ones.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_without_room_for_a_whole_segment_gets_smaller_ones() {
+    const MIB: u64 = 1 << 20;
+    let dir = tempfile::tempdir().expect("a folder");
+    let options = super::Options {
+        segment_bytes: 16 * MIB,
+        tail_bytes_max: 0,
+    };
+    let fault = Fault::inject("log::blank_full", "return(6000000)", dir.path());
+    let disk = Disk::open(dir.path(), options).expect("opens");
+    let mut log = disk.group("a");
+    // Ten MiB: the first segment has four, and no larger one can be made.
+    for i in 0..10 {
+        append(&mut log, entries(1, i..i + 1, MIB as usize))
+            .await
+            .expect("durable");
+        assert!(disk.is_writable(), "a small spare is one too");
+    }
+    let lengths = || -> Vec<u64> {
+        let length = |path: &std::path::PathBuf| std::fs::metadata(path).expect("a segment").len() / MIB;
+        super::segments(dir.path()).iter().map(length).collect()
+    };
+    assert_eq!(lengths(), [4, 4, 4, 4], "three entries each");
+    drop(fault);
+    for i in 10..30 {
+        append(&mut log, entries(1, i..i + 1, MIB as usize))
+            .await
+            .expect("durable");
+    }
+    assert!(lengths().ends_with(&[16]), "{:?}", lengths());
+    assert_eq!(
+        read(&mut log, 0..100).await,
+        content(&entries(1, 0..30, MIB as usize))
+    );
+    // Whole ones are kept for the next use, smaller ones give their room back.
+    log.purge(log_id(1, 1, 29)).await.expect("durable");
+    until("small segments are removed", || lengths() == [16]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_several_voters_no_entry_is_synced_by_who_appends_it() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let disk = open(dir.path());
+    let mut log = disk.group("a");
+    append(&mut log, entries(1, 0..1, 10)).await.expect("durable");
+    log.proposals().store(1, std::sync::atomic::Ordering::Relaxed);
+    log.set_inline(false);
+    let held = Fault::inject("log::sync_error", "pause", dir.path());
+    let mut appending = log.clone();
+    let (sender, flushed) = <crate::raft::Types as openraft::type_config::TypeConfigExt>::oneshot();
+    let appended = tokio::spawn(async move {
+        appending
+            .append(entries(1, 1..2, 10), IOFlushed::signal(sender))
+            .await
+    });
+    until("the append returns while the disk holds", || {
+        appended.is_finished()
+    })
+    .await;
+    drop(held);
+    appended.await.expect("no panic").expect("queued");
+    flushed.await.expect("an answer").expect("durable");
+    // Alone it is durable when the append returns, as soon as the flusher is at rest.
+    log.set_inline(true);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    for next in 2.. {
+        assert!(Instant::now() < deadline, "never written where it was appended");
+        let (sender, flushed) = <crate::raft::Types as openraft::type_config::TypeConfigExt>::oneshot();
+        log.append(entries(1, next..next + 1, 10), IOFlushed::signal(sender))
+            .await
+            .expect("queued");
+        let mut flushed = std::pin::pin!(flushed);
+        if let Some(done) = (&mut flushed).now_or_never() {
+            done.expect("an answer").expect("durable");
+            return;
+        }
+        flushed.await.expect("an answer").expect("durable");
     }
 }
 

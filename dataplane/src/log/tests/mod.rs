@@ -325,21 +325,79 @@ async fn old_frames_in_a_segment_that_is_used_again_are_not_taken() {
     );
 }
 
+/// No frame is written past the end of a segment, which was made and zero-filled before.
 #[tokio::test]
-async fn a_frame_larger_than_a_segment_is_durable_too() {
+async fn entries_of_any_size_fit_into_their_segments() {
     let dir = tempfile::tempdir().expect("a folder");
+    let sizes = [10, 60_000, 65_000, 65_536, 66_000, 10, 300_000, 100, 70_000];
+    let mut expected = Vec::new();
     {
         let disk = open(dir.path());
         let mut log = disk.group("a");
-        append(&mut log, entries(1, 0..3, 100_000))
-            .await
-            .expect("durable");
-        append(&mut log, entries(1, 3..6, 100)).await.expect("durable");
+        for (index, size) in (0..).zip(sizes) {
+            append(&mut log, vec![entry(1, index, size)])
+                .await
+                .expect("durable");
+            expected.push(entry(1, index, size));
+            for path in segments(dir.path()) {
+                let len = std::fs::metadata(&path).expect("a segment").len();
+                let is_whole = len == 64 << 10;
+                assert!(
+                    is_whole || size as u64 <= len && len < size as u64 + 1000,
+                    "{len} bytes for {size}"
+                );
+                // What is larger than a segment is the only entry of its own, so it goes with the next purge.
+                if !is_whole {
+                    log.purge(log_id(1, 1, index)).await.expect("durable");
+                    expected.clear();
+                }
+            }
+        }
     }
     let disk = open(dir.path());
-    let mut expected = entries(1, 0..3, 100_000);
-    expected.extend(entries(1, 3..6, 100));
-    assert_eq!(read(&mut disk.group("a"), 0..10).await, content(&expected));
+    assert_eq!(read(&mut disk.group("a"), 0..100).await, content(&expected));
+}
+
+#[tokio::test]
+async fn an_append_of_many_entries_is_cut_into_frames_and_told_at_the_end() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let options = Options {
+        segment_bytes: 8 << 20,
+        tail_bytes_max: 4 << 10,
+    };
+    let expected = entries(1, 0..20, 1 << 20);
+    {
+        let disk = Disk::open(dir.path(), options.clone()).expect("opens");
+        let mut log = disk.group("a");
+        append(&mut log, expected.clone()).await.expect("durable");
+        let flushes = disk.counters().flushes.load(std::sync::atomic::Ordering::Relaxed);
+        assert!(flushes >= 5, "{flushes} frames of 4 MiB");
+        for path in segments(dir.path()) {
+            let len = std::fs::metadata(&path).expect("a segment").len();
+            assert!(len <= 8 << 20, "{len} bytes");
+        }
+        assert_eq!(read(&mut log, 0..100).await, content(&expected));
+    }
+    let disk = Disk::open(dir.path(), options).expect("opens");
+    assert_eq!(read(&mut disk.group("a"), 0..100).await, content(&expected));
+}
+
+#[test]
+fn segments_that_no_frame_or_position_fits_into_are_refused() {
+    let dir = tempfile::tempdir().expect("a folder");
+    for segment_bytes in [0, 1000, (1 << 30) + 1, u64::MAX] {
+        let options = Options {
+            segment_bytes,
+            ..small()
+        };
+        let error = Disk::open(dir.path(), options).expect_err("refused");
+        assert!(
+            matches!(error, super::Error::SegmentBytes(bytes) if bytes == segment_bytes),
+            "{error}"
+        );
+    }
+    let left = std::fs::read_dir(dir.path()).expect("a folder").count();
+    assert_eq!(left, 0, "nothing was made");
 }
 
 #[tokio::test]
