@@ -49,27 +49,44 @@ struct Reply {
     body: Vec<u8>,
 }
 
-/// The next reply; none if the connection is closed before.
-async fn read(stream: &mut TcpStream) -> Option<Reply> {
-    let mut bytes = Vec::new();
-    let mut chunk = [0; 4096];
-    loop {
-        if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
-            let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
-            let length = head.split("content-length: ").nth(1);
-            let length = length.and_then(|rest| rest.lines().next()?.trim().parse().ok());
-            let length: usize = length.unwrap_or(0);
-            if bytes.len() >= end + 4 + length {
-                let status = head.get(9..12)?.parse().expect("a status line");
-                let body = bytes[end + 4..end + 4 + length].to_vec();
-                return Some(Reply { status, body });
+/// A connection, with what was read ahead: one request may get two replies, `100 Continue` and its own.
+struct Wire {
+    stream: TcpStream,
+    ahead: Vec<u8>,
+}
+
+impl Wire {
+    /// The next reply; none if the connection is closed before.
+    async fn reply(&mut self) -> Option<Reply> {
+        let mut chunk = [0; 4096];
+        loop {
+            if let Some(reply) = self.whole() {
+                return Some(reply);
+            }
+            match tokio::time::timeout(PATIENCE, self.stream.read(&mut chunk)).await {
+                Err(_) => panic!("nothing comes, and the connection is not closed"),
+                Ok(Ok(0) | Err(_)) => return None,
+                Ok(Ok(many)) => self.ahead.extend_from_slice(&chunk[..many]),
             }
         }
-        match tokio::time::timeout(PATIENCE, stream.read(&mut chunk)).await {
-            Err(_) => panic!("nothing comes, and the connection is not closed"),
-            Ok(Ok(0) | Err(_)) => return None,
-            Ok(Ok(many)) => bytes.extend_from_slice(&chunk[..many]),
+    }
+
+    fn whole(&mut self) -> Option<Reply> {
+        let end = self.ahead.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
+        let head = String::from_utf8_lossy(&self.ahead[..end]).to_ascii_lowercase();
+        let length = head
+            .split_once("content-length: ")
+            .and_then(|(_, rest)| rest.lines().next()?.trim().parse().ok());
+        let all = end + length.unwrap_or(0);
+        if self.ahead.len() < all {
+            return None;
         }
+        let bytes: Vec<u8> = self.ahead.drain(..all).collect();
+        let status = head.get(9..12).and_then(|status| status.parse().ok());
+        Some(Reply {
+            status: status.unwrap_or_else(|| panic!("a status line: {head}")),
+            body: bytes[end..].to_vec(),
+        })
     }
 }
 
@@ -83,29 +100,32 @@ struct Fuzzer {
 
 impl Fuzzer {
     async fn round(&mut self) {
-        let mut stream = TcpStream::connect(&self.address).await.expect("it listens");
+        let mut wire = Wire {
+            stream: TcpStream::connect(&self.address).await.expect("it listens"),
+            ahead: Vec::new(),
+        };
         if Words(&mut self.random).one_in(15) {
             let noise = Words(&mut self.random).noise();
-            let _ = stream.write_all(&noise).await;
-            let _ = stream.shutdown().await;
-            read(&mut stream)
-                .await
-                .inspect(|reply| self.judge("noise", reply));
+            let _ = wire.stream.write_all(&noise).await;
+            let _ = wire.stream.shutdown().await;
+            if let Some(reply) = wire.reply().await {
+                self.judge("noise", &reply);
+            }
             return;
         }
         for _ in 0..self.random.random_range(1..5) {
             let path = *Words(&mut self.random).pick(PATHS);
             let bytes = self.request(path);
             let leaves = Words(&mut self.random).one_in(12);
-            if stream.write_all(&bytes).await.is_err() || leaves {
+            if wire.stream.write_all(&bytes).await.is_err() || leaves {
                 return;
             }
             // What may be shorter than it says is ended, so that the server knows.
             let is_last = Words(&mut self.random).one_in(4);
             if is_last {
-                let _ = stream.shutdown().await;
+                let _ = wire.stream.shutdown().await;
             }
-            match read(&mut stream).await {
+            match wire.reply().await {
                 None => return,
                 Some(reply) => self.judge(path, &reply),
             }
