@@ -13,6 +13,11 @@ pub(super) fn of(error: &anyhow::Error) -> String {
 
 /// The hint for a client's error.
 pub(super) fn for_client(error: &Error) -> Option<&'static str> {
+    if error.is_of_tls() {
+        return Some(
+            "The server's certificate is not believed here: --ca-cert (ORION_CA_CERT) names the authority that signed it.",
+        );
+    }
     if let Error::Connect { .. } = error {
         return Some(
             "Is a server running there? Start one with `orion server`, or say where it is with ORION_URL.",

@@ -23,5 +23,6 @@ mod running;
 mod s3;
 #[path = "../support/seed.rs"]
 mod seed;
+mod tls;
 
 pub use seed::seeded;

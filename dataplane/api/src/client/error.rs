@@ -102,6 +102,27 @@ impl Error {
         }
     }
 
+    /// The server's certificate was not believed, or TLS failed in another way.
+    pub fn is_of_tls(&self) -> bool {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = match self {
+            Error::Connect { source, .. } | Error::Lost { source, .. } => Some(source.as_ref()),
+            _ => None,
+        };
+        while let Some(error) = cause {
+            if error.is::<rustls::Error>() {
+                return true;
+            }
+            let inner = error
+                .downcast_ref::<std::io::Error>()
+                .and_then(std::io::Error::get_ref);
+            cause = match inner {
+                Some(inner) => Some(inner),
+                None => error.source(),
+            };
+        }
+        false
+    }
+
     /// What the caller can do.
     pub fn kind(&self) -> Kind {
         if let Some(code) = self.code() {

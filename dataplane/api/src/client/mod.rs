@@ -1,17 +1,19 @@
 //! The typed client: the admin API and Hrana pipelines over HTTP/1.1, for the CLI, the operator and tests. It
 //! sends each request once: whether a retry is safe is for the caller to know, and [`Error::kind`] helps.
-//! Plain HTTP only; between machines the transport is encrypted by what runs around it.
+//! `https://` is believed by the platform's roots, and by those that [`Trust`] adds.
 
 mod admin;
 mod error;
 mod sql;
 mod stream;
+mod trust;
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as Http;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -21,6 +23,7 @@ use serde::de::DeserializeOwned;
 pub use error::Error;
 pub use sql::SqlOptions;
 pub use stream::Stream;
+pub use trust::Trust;
 
 /// Connecting takes longer than this only if nobody is there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -32,7 +35,7 @@ const REPLY_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// A server, and one of its databases. Cheap to clone; clones share connections.
 #[derive(Clone, Debug)]
 pub struct Client {
-    http: Http<HttpConnector, Full<Bytes>>,
+    http: Http<HttpsConnector<HttpConnector>, Full<Bytes>>,
     /// `http://host:port`.
     root: String,
     /// Empty for the default database, else `/name`.
@@ -41,19 +44,28 @@ pub struct Client {
 }
 
 impl Client {
-    /// For a URL as Orion prints it: `http://host:port`, or with a database `http://host:port/appdb/`.
+    /// For a URL as Orion prints it: `http://host:port`, or with a database `http://host:port/appdb/`. A certificate is
+    /// believed by the platform's roots.
     pub fn new(url: &str, token: Option<&str>) -> Result<Client, Error> {
+        Client::trusting(url, token, &Trust::default())
+    }
+
+    /// The same, with more roots that are believed.
+    pub fn trusting(url: &str, token: Option<&str>, trust: &Trust) -> Result<Client, Error> {
         let invalid = |reason: String| Error::Url {
             url: url.to_owned(),
             reason,
         };
         let parsed = url::Url::parse(url).map_err(|error| invalid(error.to_string()))?;
-        if parsed.scheme() != "http" {
-            return Err(invalid(format!(
-                "only http:// is spoken here, not {}://",
-                parsed.scheme()
-            )));
-        }
+        let is_secure = match parsed.scheme() {
+            "http" => false,
+            "https" => true,
+            other => {
+                return Err(invalid(format!(
+                    "only http:// and https:// are spoken here, not {other}://"
+                )));
+            }
+        };
         if !parsed.has_host() {
             return Err(invalid("it names no host".into()));
         }
@@ -69,6 +81,15 @@ impl Client {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        connector.enforce_http(false);
+        let tls = trust
+            .config(is_secure)
+            .map_err(|error| invalid(error.to_string()))?;
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(connector);
         Ok(Client {
             http: Http::builder(TokioExecutor::new()).build(connector),
             root: parsed.origin().ascii_serialization(),
