@@ -136,6 +136,8 @@ codes! {
     RequestTimeout = "REQUEST_TIMEOUT", Timeout;
     /// The key was used for another request.
     IdempotencyConflict = "ORION_IDEMPOTENCY_CONFLICT", Conflict;
+    /// The group's members cannot be changed so, or not now; nothing was done.
+    MembershipConflict = "ORION_MEMBERSHIP_CONFLICT", Conflict;
     /// Whether the write was committed is not known.
     CommitUnknown = "ORION_COMMIT_UNKNOWN", CommitUnknown;
     /// The database is being moved or has another owner; nothing was done.

@@ -10,5 +10,7 @@ mod number;
 mod value;
 
 pub use error::{Code, Kind};
-pub use id::{DatabaseId, DatabaseName, Epoch, GroupName, InvalidName, LogIndex, NodeId, Version};
+pub use id::{
+    DatabaseId, DatabaseName, Epoch, GroupName, InvalidName, InvalidNodeId, LogIndex, NodeId, Version,
+};
 pub use value::Value;

@@ -3,10 +3,11 @@
 use std::io::Write;
 
 use orion_api::admin::{
-    ChangeDatabase, CreateDatabase, Database, Group, Limits, LimitsChange, Metrics, NodeList,
+    ChangeDatabase, ChangeMembers, CreateDatabase, Database, Group, Limits, LimitsChange, Metrics, NodeList,
+    Role,
 };
 use orion_api::client::Client;
-use orion_api::{DatabaseName, GroupName};
+use orion_api::{DatabaseName, GroupName, NodeId};
 
 use super::output::{Format, Rows, size};
 use super::remote::{self, Remote};
@@ -85,6 +86,47 @@ enum GroupCommand {
         /// Its name.
         name: GroupName,
     },
+    /// Show a group's members.
+    Members {
+        /// The group.
+        name: GroupName,
+    },
+    /// Change what members are, all at once: who votes, who only learns.
+    SetMembers {
+        /// The group.
+        name: GroupName,
+        /// `<node id>=voter`, `=learner` or `=read_replica`.
+        #[arg(required = true, value_parser = member_role)]
+        roles: Vec<(NodeId, Role)>,
+    },
+    /// Remove a member, for good: its id never comes back.
+    RemoveMember {
+        /// The group.
+        name: GroupName,
+        /// The member.
+        node: NodeId,
+    },
+    /// Let another member lead.
+    SetLeader {
+        /// The group.
+        name: GroupName,
+        /// Who is to lead; it must vote, and have caught up.
+        node: NodeId,
+    },
+}
+
+fn member_role(text: &str) -> Result<(NodeId, Role), String> {
+    let (node, role) = text.split_once('=').ok_or("write <node id>=<role>")?;
+    let node = node
+        .parse()
+        .map_err(|error: orion_api::InvalidNodeId| error.to_string())?;
+    let role = match role {
+        "voter" => Role::Voter,
+        "learner" => Role::Learner,
+        "read_replica" => Role::ReadReplica,
+        other => return Err(format!("{other:?} is none of voter, learner, read_replica")),
+    };
+    Ok((node, role))
 }
 
 /// A limit, as its option is called.
@@ -186,6 +228,21 @@ async fn ask(client: &Client, command: &Command, format: Format, out: &mut impl 
             let group = client.get_group(name).await?;
             format.print(&group, |group| groups(std::slice::from_ref(group)), out)
         }
+        Command::Groups(GroupCommand::Members { name }) => {
+            format.print(&client.get_group(name).await?, members, out)
+        }
+        Command::Groups(GroupCommand::SetMembers { name, roles }) => {
+            let change = ChangeMembers {
+                roles: roles.iter().copied().collect(),
+            };
+            format.print(&client.change_members(name, &change).await?, members, out)
+        }
+        Command::Groups(GroupCommand::RemoveMember { name, node }) => {
+            format.print(&client.remove_member(name, *node).await?, members, out)
+        }
+        Command::Groups(GroupCommand::SetLeader { name, node }) => {
+            format.print(&client.change_leader(name, *node).await?, members, out)
+        }
         Command::Nodes => format.print(&client.list_nodes().await?, nodes, out),
         Command::Metrics => format.print(&client.metrics().await?, metrics, out),
     }
@@ -242,6 +299,23 @@ pub(super) fn groups(all: &[Group]) -> Rows {
             group.applied_index.to_string(),
             group.committed_index.to_string(),
             group.databases.to_string(),
+        ]);
+    }
+    rows
+}
+
+/// A line for each member.
+fn members(group: &Group) -> Rows {
+    let mut rows = Rows::new(&["NODE", "ROLE", "VOTES", "LEADS", "ADDRESS"]);
+    let yes = |flag: bool| if flag { "yes" } else { "-" }.to_owned();
+    for member in &group.members {
+        let role = serde_json::to_value(member.role).unwrap_or_default();
+        rows.add(vec![
+            member.node.to_string(),
+            role.as_str().unwrap_or_default().to_owned(),
+            yes(member.votes),
+            yes(group.leader == Some(member.node)),
+            member.address.clone().unwrap_or_else(|| "-".into()),
         ]);
     }
     rows

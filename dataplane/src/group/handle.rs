@@ -7,10 +7,11 @@ use crate::entry::{Kind, Proposal};
 use crate::log::GroupLog;
 use crate::overlay::Pages;
 use crate::peer::{Member, Network, Peers};
-use crate::raft::{Applied, Callback, LEASE, Lease, Solitary, Types, WriteResult};
+use crate::raft::{Applied, Callback, LEASE, Lease, Place, Solitary, Types, WriteResult};
 use futures::FutureExt;
 use openraft::errors::ClientWriteError;
 use openraft::{Raft, SnapshotPolicy};
+use orion_api::admin::Role;
 use orion_api::{GroupName, LogIndex, NodeId, Version};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -117,7 +118,11 @@ impl Group {
         let catalog = Arc::new(Catalog::default());
         let machine = Machine::new(Arc::clone(&catalog), Arc::clone(&pages), dir.join("snapshot"));
         let stopped = |error: &dyn std::fmt::Display| Error::Stopped(error.to_string());
-        let config = Arc::new(raft_config(&name).validate().map_err(|error| stopped(&error))?);
+        let config = Arc::new(
+            raft_config(&name, peers.is_some())
+                .validate()
+                .map_err(|error| stopped(&error))?,
+        );
         let lease = Arc::new(Lease::new(node.0));
         let raft = match &peers {
             None => Raft::new(node.0, config, Solitary, log.clone(), machine).await,
@@ -172,7 +177,11 @@ impl Group {
     /// else did.
     pub(crate) async fn initialize(&self, address: String) -> Result<(), Error> {
         self.raft.runtime_config().elect(true);
-        let members = BTreeMap::from([(self.node.0, openraft::impls::BasicNode { addr: address })]);
+        let place = Place {
+            address,
+            role: Role::Voter,
+        };
+        let members = BTreeMap::from([(self.node.0, place)]);
         let made = self.raft.initialize(members).await;
         made.map_err(|error| Error::Stopped(error.to_string()))
     }
@@ -181,6 +190,16 @@ impl Group {
     pub(crate) async fn is_initialized(&self) -> Result<bool, Error> {
         let known = self.raft.is_initialized().await;
         known.map_err(|error| Error::Stopped(error.to_string()))
+    }
+
+    /// True if this node is in the group, by what its own log says.
+    pub(crate) fn is_member(&self) -> bool {
+        let metrics = self.metrics();
+        metrics
+            .membership_config
+            .membership()
+            .get_node(&self.node.0)
+            .is_some()
     }
 
     /// Lets this node campaign once no vote that it may have given before its restart counts any more.
@@ -307,12 +326,17 @@ impl Group {
         let mut last = Instant::now();
         // What a snapshot that was asked for will hold: bytes applied, and the index that says that it is there.
         let mut asked: Option<(u64, u64)> = None;
+        // The snapshot before the newest: the log since then is kept for members that lag.
+        let mut before = 0;
         let mut ticks = tokio::time::interval(Duration::from_secs(1));
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
             let written = self.metrics().snapshot.map(|id| id.index);
             if let Some((bytes, _)) = asked.take_if(|(_, index)| written.is_some_and(|is| is >= *index)) {
                 self.snapshot_bytes.store(bytes, Ordering::Relaxed);
                 last = Instant::now();
+                let newest = written.unwrap_or(0);
+                self.let_log_go(before, newest).await;
+                before = newest;
             }
             let applied = self.catalog.applied_bytes.load(Ordering::Relaxed);
             let since = applied - self.snapshot_bytes.load(Ordering::Relaxed);
@@ -327,6 +351,33 @@ impl Group {
             if let Err(error) = self.raft.trigger().snapshot().await {
                 tracing::error!(group = %self.name, %error, "no local snapshot");
             }
+        }
+    }
+
+    /// With other members the log is kept for one more snapshot than this one needs itself, unless all have it or the disk is
+    /// full: who lags further than that gets a snapshot.
+    ///
+    /// LIMIT: two times `snapshot_log_bytes` of log, whatever becomes of a member.
+    async fn let_log_go(&self, before: u64, newest: u64) {
+        if self.peers.is_none() {
+            // openraft lets go what a snapshot holds.
+            return;
+        }
+        let replication = self.metrics().replication;
+        let all_have = replication.and_then(|members| {
+            let indexes = members
+                .values()
+                .map(|matched| matched.as_ref().map_or(0, |id| id.index));
+            indexes.min()
+        });
+        let upto = match self.log.is_writable() {
+            true => before.max(all_have.unwrap_or(0)).min(newest),
+            false => newest,
+        };
+        if upto > 0
+            && let Err(error) = self.raft.trigger().purge_log(upto).await
+        {
+            tracing::error!(group = %self.name, %error, "the log does not get shorter");
         }
     }
 
@@ -396,7 +447,7 @@ fn outcome(result: Option<WriteResult>) -> Outcome {
     }
 }
 
-fn raft_config(name: &GroupName) -> openraft::Config {
+fn raft_config(name: &GroupName, has_peers: bool) -> openraft::Config {
     openraft::Config {
         cluster_name: name.to_string(),
         heartbeat_interval: 50,
@@ -407,7 +458,8 @@ fn raft_config(name: &GroupName) -> openraft::Config {
         // Until the votes of an earlier life are forgotten: see `campaign_later`.
         enable_elect: false,
         snapshot_policy: SnapshotPolicy::Never,
-        max_in_snapshot_log_to_keep: 0,
+        // With peers `let_log_go` decides.
+        max_in_snapshot_log_to_keep: if has_peers { u64::MAX } else { 0 },
         // INVARIANT: a restarted node leads by a new term only. Restored to its old one it would lead before it has
         // applied what it acknowledged: the log knows of commits only up to the append before the last, and
         // `Leadership` would take an older entry of the same term for the term's first. Tested by

@@ -47,7 +47,7 @@ impl Leadership {
                     if let Some(peers) = peers.as_ref().filter(|_| known != *members.log_id()) {
                         known = *members.log_id();
                         for (id, node) in members.membership().nodes() {
-                            peers.links.learn_from_membership(NodeId(*id), &node.addr);
+                            peers.links.learn_from_membership(NodeId(*id), &node.address);
                         }
                     }
                 }

@@ -28,7 +28,7 @@ impl Member for Group {
         let votes = |id: &u64| membership.voter_ids().any(|voter| voter == *id);
         let members = membership.nodes().map(|(id, node)| KnownMember {
             node: *id,
-            address: node.addr.clone(),
+            address: node.address.clone(),
             votes: votes(id),
         });
         KnownGroup {

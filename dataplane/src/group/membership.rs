@@ -1,20 +1,24 @@
-//! Who is in the group. Each change is one entry of Raft's joint consensus, made by the leader.
+//! Who is in the group. Each change is one change of Raft's joint consensus, made by the leader.
 //!
 //! A node that wants in asks until it is what it wants to be: first it learns, and votes when it has caught up. Whoever comes
 //! with the address of a member but another id took that member's place: its disk is gone, and with it the votes that it
-//! gave, so the old id leaves as the new one begins to vote.
+//! gave, so the old id leaves as the new one begins to vote. Later an operator says what a member is.
+//!
+//! INVARIANT: a node id that left never comes back: its votes of then and of now would be two. Tested by
+//! `a_member_that_was_removed_stays_out`.
 
 use super::{Error, Group};
 use crate::peer::wire::{Join, Joined};
-use openraft::ChangeMembers;
-use openraft::impls::BasicNode;
+use crate::raft::Place;
+use openraft::{ChangeMembers, RaftMetrics};
 use orion_api::NodeId;
+use orion_api::admin::Role;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// A learner that lacks no more entries than this votes at the next question.
+/// A learner that lacks no more entries than this may vote.
 const CAUGHT_UP: u64 = 1000;
 
 /// How long a successor has to take over.
@@ -23,7 +27,22 @@ const HAND_OVER: Duration = Duration::from_secs(2);
 /// How long what was proposed has to be applied.
 const LAND: Duration = Duration::from_millis(500);
 
-type Change = ChangeMembers<u64, BasicNode>;
+type Change = ChangeMembers<u64, Place>;
+type Metrics = RaftMetrics<crate::raft::Types>;
+
+fn voters(metrics: &Metrics) -> BTreeSet<u64> {
+    metrics.membership_config.membership().voter_ids().collect()
+}
+
+/// How many entries a member lacks, as the leader knows it.
+fn lacks(metrics: &Metrics, member: u64) -> u64 {
+    let matched = metrics
+        .replication
+        .as_ref()
+        .and_then(|all| all.get(&member)?.as_ref())
+        .map_or(0, |id| id.index);
+    metrics.last_log_index.unwrap_or(0).saturating_sub(matched)
+}
 
 impl Group {
     /// As the leader: one step towards what a node wants to be.
@@ -34,58 +53,57 @@ impl Group {
         let _one = self.changing_members.lock().await;
         let metrics = self.metrics();
         let membership = metrics.membership_config.membership();
-        let here = BasicNode {
-            addr: join.address.clone(),
+        let Some(known) = membership.get_node(&join.node) else {
+            if join.was_member {
+                let message = format!(
+                    "node {} was removed from the group; with an empty data directory it comes back as another one",
+                    NodeId(join.node)
+                );
+                return Err(Error::Membership(message));
+            }
+            let place = Place {
+                address: join.address,
+                role: if join.votes {
+                    Role::Voter
+                } else {
+                    Role::ReadReplica
+                },
+            };
+            self.change(
+                ChangeMembers::AddNodes(BTreeMap::from([(join.node, place)])),
+                true,
+            )
+            .await?;
+            return Ok(not_yet("it learns"));
         };
-        match membership.get_node(&join.node) {
-            None => {
-                self.change(ChangeMembers::AddNodes(BTreeMap::from([(join.node, here)])))
-                    .await?;
-                return Ok(not_yet("it learns"));
-            }
-            Some(known) if known.addr != join.address => {
-                self.change(ChangeMembers::SetNodes(BTreeMap::from([(join.node, here)])))
-                    .await?;
-                return Ok(not_yet("its address has changed"));
-            }
-            Some(_) => {}
+        if known.address != join.address {
+            let place = Place {
+                address: join.address,
+                role: known.role,
+            };
+            self.change(
+                ChangeMembers::SetNodes(BTreeMap::from([(join.node, place)])),
+                true,
+            )
+            .await?;
+            return Ok(not_yet("its address has changed"));
         }
-        let is_voter = membership.voter_ids().any(|voter| voter == join.node);
-        if join.votes && !is_voter {
-            let matched = metrics
-                .replication
-                .as_ref()
-                .and_then(|all| all.get(&join.node)?.as_ref());
-            let matched = matched.map_or(0, |id| id.index);
-            let lacks = metrics.last_log_index.unwrap_or(0).saturating_sub(matched);
-            if matched == 0 || lacks > CAUGHT_UP {
+        let voters = voters(&metrics);
+        let begins_to_vote = known.role == Role::Voter && !voters.contains(&join.node);
+        if begins_to_vote {
+            let lacks = lacks(&metrics, join.node);
+            if lacks > CAUGHT_UP {
                 return Ok(not_yet(&format!("it lacks {lacks} entries")));
             }
         }
         let replaced: BTreeSet<u64> = membership
             .nodes()
-            .filter(|(id, node)| **id != join.node && node.addr == join.address)
+            .filter(|(id, node)| **id != join.node && node.address == join.address)
             .map(|(id, _)| *id)
             .collect();
-        let mut changes: Vec<Change> = Vec::new();
-        if join.votes && !is_voter {
-            changes.push(ChangeMembers::AddVoterIds(BTreeSet::from([join.node])));
-        }
-        if !replaced.is_empty() {
-            tracing::info!(group = %self.name, ?replaced, by = %NodeId(join.node), "members whose place another node took leave");
-            let voters = membership
-                .voter_ids()
-                .filter(|voter| replaced.contains(voter))
-                .collect();
-            changes.push(ChangeMembers::RemoveVoters(voters));
-            let learners = replaced
-                .iter()
-                .copied()
-                .filter(|id| membership.voter_ids().all(|voter| voter != *id));
-            changes.push(ChangeMembers::RemoveNodes(learners.collect()));
-        }
-        if !changes.is_empty() {
-            self.change(ChangeMembers::Batch(changes)).await?;
+        if begins_to_vote || !replaced.is_empty() {
+            let added = begins_to_vote.then_some(join.node).into_iter().collect();
+            self.exchange(added, &replaced, &voters).await?;
         }
         Ok(Joined {
             done: true,
@@ -93,12 +111,98 @@ impl Group {
         })
     }
 
+    /// Some begin to vote, others leave, at once.
+    async fn exchange(
+        &self,
+        added: BTreeSet<u64>,
+        leaving: &BTreeSet<u64>,
+        voters: &BTreeSet<u64>,
+    ) -> Result<(), Error> {
+        if voters.union(&added).all(|voter| leaving.contains(voter)) {
+            return Err(Error::Membership("nobody would be left who votes".into()));
+        }
+        let (voting, learning): (BTreeSet<u64>, BTreeSet<u64>) =
+            leaving.iter().partition(|member| voters.contains(member));
+        let changes: Vec<Change> = vec![
+            ChangeMembers::AddVoterIds(added),
+            ChangeMembers::RemoveVoters(voting),
+            ChangeMembers::RemoveNodes(learning),
+        ];
+        self.change(ChangeMembers::Batch(changes), false).await
+    }
+
+    /// As the leader: members are to be this from now on. Those that are to vote must have caught up.
+    pub(crate) async fn set_roles(&self, roles: &BTreeMap<NodeId, Role>) -> Result<(), Error> {
+        self.check_leads()?;
+        let _one = self.changing_members.lock().await;
+        let metrics = self.metrics();
+        let membership = metrics.membership_config.membership();
+        let now = voters(&metrics);
+        let mut places = BTreeMap::new();
+        let mut wanted = now.clone();
+        for (node, role) in roles {
+            let place = membership.get_node(&node.0);
+            let place = place.ok_or_else(|| Error::Membership(format!("node {node} is not in the group")))?;
+            if place.role != *role {
+                let place = Place {
+                    role: *role,
+                    ..place.clone()
+                };
+                places.insert(node.0, place);
+            }
+            match role {
+                Role::Voter => drop(wanted.insert(node.0)),
+                Role::Learner | Role::ReadReplica => drop(wanted.remove(&node.0)),
+            }
+        }
+        if wanted.is_empty() {
+            return Err(Error::Membership("nobody would be left who votes".into()));
+        }
+        for member in wanted.difference(&now) {
+            let lacks = lacks(&metrics, *member);
+            if lacks > CAUGHT_UP {
+                let message = format!(
+                    "node {} lacks {lacks} entries and cannot vote yet; try again",
+                    NodeId(*member)
+                );
+                return Err(Error::Membership(message));
+            }
+        }
+        if !places.is_empty() {
+            self.change(ChangeMembers::SetNodes(places), true).await?;
+        }
+        if wanted != now {
+            // Who stops voting goes on learning.
+            self.change(ChangeMembers::ReplaceAllVoters(wanted), true).await?;
+        }
+        Ok(())
+    }
+
+    /// As the leader: a member leaves for good. That it is not there is as good.
+    pub(crate) async fn remove_member(&self, node: NodeId) -> Result<(), Error> {
+        self.check_leads()?;
+        let _one = self.changing_members.lock().await;
+        let metrics = self.metrics();
+        if metrics.membership_config.membership().get_node(&node.0).is_none() {
+            return Ok(());
+        }
+        self.exchange(BTreeSet::new(), &BTreeSet::from([node.0]), &voters(&metrics))
+            .await
+    }
+
+    fn check_leads(&self) -> Result<(), Error> {
+        match self.serves() {
+            true => Ok(()),
+            false => Err(Error::NotLeader),
+        }
+    }
+
     /// Who leads, for somebody who asked the wrong one.
     fn ask_another(&self) -> Joined {
         let metrics = self.metrics();
         let leader = metrics.current_leader.filter(|leader| *leader != self.node.0);
         let membership = metrics.membership_config.membership();
-        let address = leader.and_then(|leader| Some(membership.get_node(&leader)?.addr.clone()));
+        let address = leader.and_then(|leader| Some(membership.get_node(&leader)?.address.clone()));
         Joined {
             done: false,
             detail: "this node does not lead the group".into(),
@@ -107,21 +211,23 @@ impl Group {
         }
     }
 
-    async fn change(&self, change: Change) -> Result<(), Error> {
-        let changed = self.raft.change_membership(change, false).await;
+    /// With `retain` voters that stop voting go on learning.
+    async fn change(&self, change: Change, retain: bool) -> Result<(), Error> {
+        let changed = self.raft.change_membership(change, retain).await;
         changed
             .map(drop)
             .map_err(|error| Error::Membership(error.to_string()))
     }
 
-    /// Lets another voter lead, if there is one that can; answers whether it does.
-    pub(crate) async fn hand_over(self: &Arc<Group>) -> bool {
+    /// Lets another voter lead, the furthest if none is named; answers whether it does.
+    pub(crate) async fn hand_over(self: &Arc<Group>, to: Option<NodeId>) -> bool {
         let metrics = self.metrics();
-        let voters: BTreeSet<u64> = metrics.membership_config.membership().voter_ids().collect();
+        let voters = voters(&metrics);
         let progress = metrics.replication.unwrap_or_default();
         let furthest = progress
             .into_iter()
             .filter(|(id, _)| voters.contains(id) && *id != self.node.0)
+            .filter(|(id, _)| to.is_none_or(|to| to.0 == *id))
             .max_by_key(|(_, matched)| matched.as_ref().map(|id| id.index));
         let Some((successor, Some(_))) = furthest else {
             return false;
@@ -145,9 +251,7 @@ impl Group {
         }
         taken
     }
-}
 
-impl Group {
     async fn wait_until_landed(&self) {
         let landed = self.wait_applied(|| self.in_flight.load(Ordering::Acquire) == 0);
         if tokio::time::timeout(LAND, landed).await.is_err() {

@@ -33,6 +33,24 @@ impl<S: Send + Sync> FromRequestParts<S> for NamePath {
     }
 }
 
+/// The names in the path of a route that has two.
+pub(super) struct NamePair(pub(super) String, pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for NamePair {
+    type Rejection = HttpError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<NamePair, HttpError> {
+        let named = RawPathParams::from_request_parts(parts, state).await;
+        let named = named.map_err(|_| wrong())?;
+        let mut names = named.iter().map(|(_, name)| name.to_owned());
+        names
+            .next()
+            .zip(names.next())
+            .map(|(first, second)| NamePair(first, second))
+            .ok_or_else(wrong)
+    }
+}
+
 fn wrong() -> HttpError {
     HttpError::new(Code::InvalidRequest, "the name in the path is not UTF-8")
 }

@@ -10,7 +10,7 @@ use crate::raft::{Entry, LogId, Types, Vote};
 use bytes::Bytes;
 use openraft::entry::RaftEntry;
 use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
-use openraft::{OptionalSend, RaftLogReader};
+use openraft::{EntryPayload, OptionalSend, RaftLogReader};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::fmt::Debug;
@@ -20,6 +20,9 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::sync::oneshot;
+
+/// Bytes of entries that are read for one message to a follower, besides the first.
+const MESSAGE_BYTES: usize = 1 << 20;
 
 /// State of one group that the flusher and the group share.
 #[derive(Debug)]
@@ -167,14 +170,19 @@ impl GroupLog {
         saved.await.map_err(|_| io::Error::from(Error::Poisoned))?
     }
 
-    /// Entries of `range` from disk, without those that are not there.
-    fn read(&self, range: Range<u64>) -> Result<Vec<Entry>, Error> {
+    /// Entries of `range` from disk, without those that are not there; at least one if there is any, and no more than
+    /// `bytes_max` besides.
+    fn read(&self, range: Range<u64>, bytes_max: usize) -> Result<Vec<Entry>, Error> {
         let positions: Vec<(u64, Position)> = {
             let state = self.shared.state.lock();
             let start = range.start.max(state.first);
+            let mut bytes = 0;
             let indexed = (start..range.end).map_while(|index| {
                 let at = usize::try_from(index - state.first).ok()?;
-                Some((index, *state.positions.get(at)?))
+                let position = *state.positions.get(at)?;
+                let is_first = bytes == 0;
+                bytes += position.len as usize;
+                (is_first || bytes <= bytes_max).then_some((index, position))
             });
             indexed.collect()
         };
@@ -214,7 +222,10 @@ impl RaftLogReader<Types> for GroupLog {
                 entries.extend(newest);
                 break;
             }
-            let older = self.read(range.start..range.end.min(tail_first.unwrap_or(u64::MAX)))?;
+            let older = self.read(
+                range.start..range.end.min(tail_first.unwrap_or(u64::MAX)),
+                usize::MAX,
+            )?;
             if older.is_empty() {
                 break;
             }
@@ -222,6 +233,27 @@ impl RaftLogReader<Types> for GroupLog {
             entries.extend(older);
         }
         Ok(entries)
+    }
+
+    /// What one message to a follower holds: large transactions go in many small pieces, between which others find room.
+    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
+        let (tail, tail_first) = {
+            let state = self.shared.state.lock();
+            (state.tail.get(&(start..end)), state.tail.first())
+        };
+        let Some(mut newest) = tail else {
+            let end = end.min(tail_first.unwrap_or(u64::MAX));
+            return Ok(self.read(start..end, MESSAGE_BYTES)?);
+        };
+        let mut bytes = 0;
+        let fits = newest.iter().take_while(|entry| {
+            let is_first = bytes == 0;
+            bytes += payload_len(entry).max(1);
+            is_first || bytes <= MESSAGE_BYTES
+        });
+        let fits = fits.count();
+        newest.truncate(fits);
+        Ok(newest)
     }
 
     async fn read_vote(&mut self) -> io::Result<Option<Vote>> {
@@ -241,7 +273,7 @@ impl RaftLogStorage<Types> for GroupLog {
             )
         };
         let last = match next.checked_sub(1) {
-            Some(index) => self.read(index..next)?.first().map(RaftEntry::log_id),
+            Some(index) => self.read(index..next, usize::MAX)?.first().map(RaftEntry::log_id),
             None => None,
         };
         let last = self.shared.state.lock().last.or(last).or(purged);
@@ -339,6 +371,13 @@ impl RaftLogStorage<Types> for GroupLog {
             }
         }
         self.save_meta(|meta| meta.purged = Some(upto.into())).await
+    }
+}
+
+fn payload_len(entry: &Entry) -> usize {
+    match &entry.payload {
+        EntryPayload::Normal(proposal) => proposal.len(),
+        EntryPayload::Blank | EntryPayload::Membership(_) => 0,
     }
 }
 

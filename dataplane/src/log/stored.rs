@@ -11,10 +11,11 @@
 
 use super::Error;
 use crate::entry::Proposal;
-use crate::raft::{Entry, LogId, Vote};
+use crate::raft::{Entry, LogId, Place, Vote};
 use bytes::Bytes;
 use openraft::entry::RaftEntry;
 use openraft::{EntryPayload, Membership};
+use orion_api::admin::Role;
 use prost::Message;
 use std::collections::{BTreeMap, BTreeSet};
 use xxhash_rust::xxh3::Xxh3;
@@ -186,10 +187,25 @@ struct NodeMessage {
     id: u64,
     #[prost(string, tag = "2")]
     address: String,
+    /// 0 voter, 1 learner, 2 read replica.
+    #[prost(uint32, tag = "3")]
+    role: u32,
+}
+
+fn place(node: NodeMessage) -> Place {
+    Place {
+        address: node.address,
+        // A role that this release does not know gets no vote.
+        role: match node.role {
+            0 => Role::Voter,
+            2 => Role::ReadReplica,
+            _ => Role::Learner,
+        },
+    }
 }
 
 /// A membership as protobuf.
-pub(crate) fn membership_to_bytes(membership: &Membership<u64, openraft::impls::BasicNode>) -> Bytes {
+pub(crate) fn membership_to_bytes(membership: &Membership<u64, Place>) -> Bytes {
     let configs = membership.get_joint_config().iter();
     let nodes = membership.nodes();
     let message = MembershipMessage {
@@ -201,7 +217,12 @@ pub(crate) fn membership_to_bytes(membership: &Membership<u64, openraft::impls::
         nodes: nodes
             .map(|(id, node)| NodeMessage {
                 id: *id,
-                address: node.addr.clone(),
+                address: node.address.clone(),
+                role: match node.role {
+                    Role::Voter => 0,
+                    Role::Learner => 1,
+                    Role::ReadReplica => 2,
+                },
             })
             .collect(),
     };
@@ -209,17 +230,17 @@ pub(crate) fn membership_to_bytes(membership: &Membership<u64, openraft::impls::
 }
 
 /// A membership from protobuf; `None` if it is not one.
-pub(crate) fn membership_from_bytes(bytes: Bytes) -> Option<Membership<u64, openraft::impls::BasicNode>> {
+pub(crate) fn membership_from_bytes(bytes: Bytes) -> Option<Membership<u64, Place>> {
     let message = MembershipMessage::decode(bytes).ok()?;
     let configs: Vec<BTreeSet<u64>> = message
         .configs
         .into_iter()
         .map(|config| config.voters.into_iter().collect())
         .collect();
-    let nodes: BTreeMap<u64, openraft::impls::BasicNode> = message
+    let nodes: BTreeMap<u64, Place> = message
         .nodes
         .into_iter()
-        .map(|node| (node.id, openraft::impls::BasicNode { addr: node.address }))
+        .map(|node| (node.id, place(node)))
         .collect();
     Membership::new(configs, nodes).ok()
 }

@@ -12,6 +12,7 @@ use crate::peer::wire::{Join, Joined, Known};
 use crate::peer::{self, Peers};
 use futures::future::join_all;
 use orion_api::NodeId;
+use orion_api::admin::Role;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +33,8 @@ pub(super) struct Companion {
     pub(super) peers: Arc<Peers>,
     pub(super) chains: Chains,
     pub(super) cluster: Cluster,
+    /// By what the log said at the start.
+    pub(super) was_member: bool,
 }
 
 /// Why a step did not succeed. It is tried again.
@@ -98,16 +101,17 @@ impl Companion {
         self.join(&known, self.group.node).await
     }
 
-    /// True if the group has this node as it wants to be, where it is, and somebody leads.
+    /// True if the group has this node where it is, and as it is to be, and somebody leads.
     fn is_settled(&self) -> bool {
         let metrics = self.group.metrics();
         let membership = metrics.membership_config.membership();
         let own = self.group.node.0;
-        let here = membership
-            .get_node(&own)
-            .is_some_and(|node| node.addr == self.cluster.advertise);
+        let Some(place) = membership.get_node(&own) else {
+            return false;
+        };
         let votes = membership.voter_ids().any(|voter| voter == own);
-        here && (votes || !self.cluster.votes) && metrics.current_leader.is_some()
+        let is_complete = votes || place.role != Role::Voter;
+        place.address == self.cluster.advertise && is_complete && metrics.current_leader.is_some()
     }
 
     /// Says to all whose address is known where this node is; answers what they know.
@@ -117,7 +121,7 @@ impl Companion {
             .membership_config
             .membership()
             .nodes()
-            .map(|(_, node)| node.addr.clone());
+            .map(|(_, node)| node.address.clone());
         let mut addresses: BTreeSet<String> = self.cluster.seeds.iter().cloned().chain(members).collect();
         addresses.remove(&self.cluster.advertise);
         addresses.remove("");
@@ -173,6 +177,7 @@ impl Companion {
             address: self.cluster.advertise.clone(),
             votes: self.cluster.votes,
             format_level: crate::entry::FORMAT_LEVEL,
+            was_member: self.was_member,
         }
     }
 

@@ -161,6 +161,7 @@ impl Node {
                     peers: Arc::clone(peers),
                     chains: chains.clone(),
                     cluster: cluster.clone(),
+                    was_member: group.is_member(),
                 };
                 tasks.spawn(companion.run(stop.clone()));
             }
@@ -212,7 +213,7 @@ impl Node {
 
     /// Lets another node lead, if this one does and there is another that can.
     pub async fn hand_over(&self) {
-        if self.peers.is_some() && self.group.serves() && self.group.hand_over().await {
+        if self.peers.is_some() && self.group.serves() && self.group.hand_over(None).await {
             tracing::info!(group = %self.group.name, "another node leads now");
         }
     }

@@ -2,7 +2,7 @@
 
 use super::wire::{Append, Appended, Ballot, Malformed, SnapshotTaken, Transfer};
 use super::{Link, Peers, snapshot};
-use crate::raft::{Boottime, Lease, SnapshotFile, Types, Vote};
+use crate::raft::{Boottime, Lease, Place, SnapshotFile, Types, Vote};
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
@@ -43,8 +43,10 @@ impl Network {
 impl RaftNetworkFactory<Types> for Network {
     type Network = Connection;
 
-    async fn new_client(&mut self, target: u64, node: &openraft::impls::BasicNode) -> Connection {
-        self.peers.links.learn_from_membership(NodeId(target), &node.addr);
+    async fn new_client(&mut self, target: u64, node: &Place) -> Connection {
+        self.peers
+            .links
+            .learn_from_membership(NodeId(target), &node.address);
         Connection {
             network: self.clone(),
             target: NodeId(target),

@@ -7,6 +7,7 @@ mod solitary;
 
 use crate::entry::Proposal;
 use orion_api::Version;
+use orion_api::admin::Role;
 use std::fmt;
 
 pub(crate) use callback::Callback;
@@ -21,11 +22,11 @@ impl openraft::RaftTypeConfig for Types {
     type D = Proposal;
     type R = Applied;
     type NodeId = u64;
-    type Node = openraft::impls::BasicNode;
+    type Node = Place;
     type Term = u64;
     type LeaderId = openraft::impls::leader_id_adv::LeaderId<u64, u64>;
     type Vote = openraft::impls::Vote<Self::LeaderId>;
-    type Payload = openraft::EntryPayload<Proposal, u64, openraft::impls::BasicNode>;
+    type Payload = openraft::EntryPayload<Proposal, u64, Place>;
     type Entry = openraft::impls::Entry<Self::LeaderId, Self::Payload>;
     type AsyncRuntime = openraft::impls::TokioRuntime;
     type Responder<T>
@@ -37,6 +38,15 @@ impl openraft::RaftTypeConfig for Types {
     where
         T: openraft::OptionalSend + 'static;
     type ErrorSource = openraft::impls::BoxedErrorSource;
+}
+
+/// A member's place in its group: part of the membership, changed by entries only.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Where its peers reach it, `host:port`; empty where there are none.
+    pub address: String,
+    /// What it is to be. Whether it votes already the membership says.
+    pub role: Role,
 }
 
 /// A local snapshot of a group, as a file. What is in it is `group`'s affair.

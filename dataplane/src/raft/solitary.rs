@@ -1,6 +1,6 @@
 //! The network of a group with one member: there is nobody to send to.
 
-use super::{SnapshotFile, Types, Vote};
+use super::{Place, SnapshotFile, Types, Vote};
 use openraft::errors::{RPCError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::v2::RaftNetworkV2;
 use openraft::network::{RPCOption, RaftNetworkFactory};
@@ -22,7 +22,7 @@ fn nobody() -> Unreachable<Types> {
 impl RaftNetworkFactory<Types> for Solitary {
     type Network = Solitary;
 
-    async fn new_client(&mut self, _target: u64, _node: &openraft::impls::BasicNode) -> Solitary {
+    async fn new_client(&mut self, _target: u64, _node: &Place) -> Solitary {
         Solitary
     }
 }

@@ -2,17 +2,17 @@
 
 use crate::causes;
 use crate::clock::now_ms;
-use crate::entry;
 use crate::http::admin::{Admin, Created, Error};
 use crate::node::{DatabaseInfo, LifecycleError, Node};
 use crate::peer::Elsewhere;
 use crate::store::{Area, Operation};
+use crate::{entry, group};
 use async_trait::async_trait;
 use openraft::ServerState;
 use orion_api::admin::{
-    BlobMetrics, ChangeDatabase, CreateDatabase, Database, DatabaseList, DatabaseState, Group, GroupList,
-    Limits, ListDatabases, Member, Metrics, Node as NodeObject, NodeList, RaftMetrics, RaftState, Role,
-    StorageMetrics,
+    BlobMetrics, ChangeDatabase, ChangeLeader, ChangeMembers, CreateDatabase, Database, DatabaseList,
+    DatabaseState, Group, GroupList, Limits, ListDatabases, Member, Metrics, Node as NodeObject, NodeList,
+    RaftMetrics, RaftState, Role, StorageMetrics,
 };
 use orion_api::{Code, DatabaseName, GroupName, LogIndex, NodeId};
 use std::sync::Arc;
@@ -83,6 +83,16 @@ impl NodeAdmin {
         named.pop()
     }
 
+    fn check_group(&self, name: &GroupName) -> Result<(), Error> {
+        match *name == self.node.group.name {
+            true => Ok(()),
+            false => Err(Error::new(
+                Code::NotFound,
+                format!("this node has no group {name}"),
+            )),
+        }
+    }
+
     fn group(&self) -> Group {
         let metrics = self.node.group.metrics();
         let index = |id: Option<crate::raft::LogId>| LogIndex(id.map_or(0, |id| id.index));
@@ -90,12 +100,9 @@ impl NodeAdmin {
         let voters: Vec<u64> = membership.voter_ids().collect();
         let members = membership.nodes().map(|(id, node)| Member {
             node: NodeId(*id),
-            role: if voters.contains(id) {
-                Role::Voter
-            } else {
-                Role::Learner
-            },
-            address: (!node.addr.is_empty()).then(|| node.addr.clone()),
+            role: node.role,
+            votes: voters.contains(id),
+            address: (!node.address.is_empty()).then(|| node.address.clone()),
         });
         Group {
             name: self.node.group.name.clone(),
@@ -205,13 +212,53 @@ impl Admin for NodeAdmin {
     }
 
     async fn get_group(&self, name: GroupName) -> Result<Group, Error> {
-        if name != self.node.group.name {
-            return Err(Error::new(
-                Code::NotFound,
-                format!("this node has no group {name}"),
-            ));
-        }
+        self.check_group(&name)?;
         Ok(self.group())
+    }
+
+    async fn change_members(&self, name: GroupName, change: ChangeMembers) -> Result<Group, Error> {
+        self.check_group(&name)?;
+        // A leader that is to vote no more lets another one lead, which then does the rest.
+        let own = change.roles.get(&self.node.id());
+        if own.is_some_and(|role| *role != Role::Voter) && self.node.group.hand_over(None).await {
+            return Err(error(group::Error::NotLeader.into()));
+        }
+        self.node
+            .group
+            .set_roles(&change.roles)
+            .await
+            .map_err(membership)?;
+        Ok(self.group())
+    }
+
+    async fn remove_member(&self, name: GroupName, member: NodeId) -> Result<Group, Error> {
+        self.check_group(&name)?;
+        if member == self.node.id() && self.node.group.hand_over(None).await {
+            return Err(error(group::Error::NotLeader.into()));
+        }
+        self.node.group.remove_member(member).await.map_err(membership)?;
+        Ok(self.group())
+    }
+
+    async fn change_leader(&self, name: GroupName, change: ChangeLeader) -> Result<Group, Error> {
+        self.check_group(&name)?;
+        let group = &self.node.group;
+        if group.leader() == Some(change.node) {
+            return Ok(self.group());
+        }
+        if !group.serves() {
+            return Err(error(group::Error::NotLeader.into()));
+        }
+        match group.hand_over(Some(change.node)).await {
+            true => Ok(self.group()),
+            false => Err(Error::new(
+                Code::Unavailable,
+                format!(
+                    "node {} did not take over; it must vote, and have caught up",
+                    change.node
+                ),
+            )),
+        }
     }
 
     async fn list_nodes(&self) -> Result<NodeList, Error> {
@@ -313,6 +360,14 @@ fn limits_of(limits: &entry::Limits) -> Limits {
         statement_time_ms: said(limits.statement_ms),
         result_bytes: said(limits.result_bytes),
         streams: said(limits.streams.into()),
+    }
+}
+
+/// Why members were not changed.
+fn membership(why: group::Error) -> Error {
+    match why {
+        group::Error::Membership(detail) => Error::new(Code::MembershipConflict, detail),
+        other => error(other.into()),
     }
 }
 

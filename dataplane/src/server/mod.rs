@@ -232,14 +232,20 @@ fn router(
         Room::new(config.http.reply_bytes_total, 0, ROOM_WAIT),
     );
     let ready = Arc::clone(node);
+    let default = config.default_database.as_ref().map(ToString::to_string);
     let body_bytes_max = HttpSettings::default().body_bytes_max;
     let shared = Arc::new(Http::<Arc<Databases>> {
         databases: Arc::clone(&node.databases),
         service,
         auth: config.auth.clone(),
-        readiness: Arc::new(move || match ready.is_ready() {
-            true => Ok(()),
-            false => Err("this node is not in its group, or the group has no leader now".to_owned()),
+        readiness: Arc::new(move || {
+            if !ready.is_ready() {
+                return Err("this node is not in its group, or the group has no leader now".to_owned());
+            }
+            match default.as_ref().filter(|name| !ready.databases.exists(name)) {
+                Some(name) => Err(format!("the default database {name} is not there yet")),
+                None => Ok(()),
+            }
         }),
         bodies: Room::new(
             config.http.body_bytes_total,

@@ -60,10 +60,10 @@ pub(super) fn nodes(node: &Node, url: &str) -> Vec<Vec<Value>> {
             Value::Null,
             Value::Null,
             Value::Null,
-            if member.addr.is_empty() {
+            if member.address.is_empty() {
                 Value::Null
             } else {
-                text(&member.addr)
+                text(&member.address)
             },
             if is_this { text(url) } else { Value::Null },
         ]

@@ -2,7 +2,8 @@
 
 use crate::laws::{Told, any, ask, at, integer, surely};
 use crate::nodes::{Cluster, PATIENCE};
-use orion_api::admin::Role;
+use orion_api::Code;
+use orion_api::admin::{ChangeMembers, Role};
 use orion_api::client::SqlOptions;
 use orion_api::hrana::{ReadPolicy, Statement};
 use rand::SeedableRng;
@@ -56,14 +57,8 @@ async fn nodes_that_start_in_any_order_make_one_group() {
     cluster.nodes[1].start();
     cluster.wait_until_ready().await;
     for node in 0..3 {
-        let voters = |group: &orion_api::admin::Group| {
-            group
-                .members
-                .iter()
-                .filter(|member| member.role == Role::Voter)
-                .count()
-                == 3
-        };
+        let voters =
+            |group: &orion_api::admin::Group| group.members.iter().filter(|member| member.votes).count() == 3;
         cluster.wait_for_group(node, "three voters", voters).await;
         assert_eq!(count(&cluster, node, ReadPolicy::Strong).await, 1);
     }
@@ -86,7 +81,7 @@ async fn a_lost_disk_is_replaced_by_a_new_member() {
     cluster.nodes[1].start();
     cluster.wait_until_ready().await;
     let voters = |group: &orion_api::admin::Group| -> Vec<_> {
-        let voters = group.members.iter().filter(|member| member.role == Role::Voter);
+        let voters = group.members.iter().filter(|member| member.votes);
         voters.map(|member| member.node).collect()
     };
     let after = cluster
@@ -157,6 +152,203 @@ async fn a_leader_that_is_told_to_stop_hands_over_and_no_request_fails() {
         cluster.nodes[leader].start();
         cluster.wait_until_ready().await;
     }
+}
+
+fn roles(of: &[(orion_api::NodeId, Role)]) -> ChangeMembers {
+    ChangeMembers {
+        roles: of.iter().copied().collect(),
+    }
+}
+
+fn votes(group: &orion_api::admin::Group) -> usize {
+    group.members.iter().filter(|member| member.votes).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_voters_become_one_and_three_again() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut cluster = Cluster::start(dir.path(), 3).await;
+    write(&cluster, 5).await;
+    let name = "default".parse().expect("a name");
+    let group = cluster.nodes[0].group().await.expect("the group");
+    let leader = group.leader.expect("a leader");
+    let others: Vec<_> = group
+        .members
+        .iter()
+        .map(|member| member.node)
+        .filter(|node| *node != leader)
+        .collect();
+    let down: Vec<_> = others.iter().map(|node| (*node, Role::Learner)).collect();
+    // On any node: it is passed on.
+    let client = cluster.nodes[1].client();
+    let one = client
+        .change_members(&name, &roles(&down))
+        .await
+        .expect("one votes");
+    assert_eq!(votes(&one), 1);
+    // Again is as good.
+    client
+        .change_members(&name, &roles(&down))
+        .await
+        .expect("as before");
+    write(&cluster, 5).await;
+    // The learners do not count: without them the group goes on, and they stay learners over a restart.
+    let leading = cluster.wait_for_leader().await;
+    for node in (0..3).filter(|node| *node != leading) {
+        cluster.nodes[node].kill();
+    }
+    surely(
+        &[cluster.nodes[leading].url.clone()],
+        "INSERT INTO t (v) VALUES (1)",
+    )
+    .await;
+    for node in (0..3).filter(|node| *node != leading) {
+        cluster.nodes[node].start();
+    }
+    cluster.wait_until_ready().await;
+    for node in 0..3 {
+        assert_eq!(count(&cluster, node, ReadPolicy::Strong).await, 11);
+        assert_eq!(votes(&cluster.nodes[node].group().await.expect("the group")), 1);
+    }
+    let last = roles(&[(leader, Role::Learner)]);
+    let refused = client
+        .change_members(&name, &last)
+        .await
+        .expect_err("nobody would vote");
+    assert_eq!(refused.code(), Some(Code::MembershipConflict), "{refused}");
+    let up: Vec<_> = others.iter().map(|node| (*node, Role::Voter)).collect();
+    let three = client
+        .change_members(&name, &roles(&up))
+        .await
+        .expect("three vote");
+    assert_eq!(votes(&three), 3);
+    // The first may go now.
+    cluster.nodes[leading].kill();
+    let rest: Vec<String> = (0..3)
+        .filter(|node| *node != leading)
+        .map(|node| cluster.nodes[node].url.clone())
+        .collect();
+    surely(&rest, "INSERT INTO t (v) VALUES (1)").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_was_removed_stays_out() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut cluster = Cluster::start(dir.path(), 3).await;
+    write(&cluster, 3).await;
+    let name = "default".parse().expect("a name");
+    let removed = cluster.nodes[2]
+        .client()
+        .list_nodes()
+        .await
+        .expect("itself")
+        .nodes[0]
+        .id;
+    cluster.nodes[2].kill();
+    let client = cluster.nodes[0].client();
+    let group = client.remove_member(&name, removed).await.expect("removed");
+    assert_eq!(group.members.len(), 2);
+    client
+        .remove_member(&name, removed)
+        .await
+        .expect("again is as good");
+    // It comes back, and is not taken in: its votes of then and of now would be two.
+    cluster.nodes[2].start();
+    write(&cluster, 20).await;
+    let group = cluster
+        .wait_for_group(0, "two members", |group| group.members.len() == 2)
+        .await;
+    assert!(group.members.iter().all(|member| member.node != removed));
+    // With an empty disk it is another one.
+    cluster.nodes[2].kill();
+    cluster.lose_disk(2);
+    cluster.nodes[2].start();
+    cluster.wait_until_ready().await;
+    cluster
+        .wait_for_group(0, "three voters", |group| votes(group) == 3)
+        .await;
+    assert_eq!(count(&cluster, 2, ReadPolicy::Strong).await, 23);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_wished_member_leads() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let cluster = Cluster::start(dir.path(), 3).await;
+    write(&cluster, 1).await;
+    let name = "default".parse().expect("a name");
+    for node in 0..3 {
+        let id = cluster.nodes[node]
+            .client()
+            .list_nodes()
+            .await
+            .expect("itself")
+            .nodes[0]
+            .id;
+        let any = cluster.nodes[(node + 1) % 3].client();
+        any.change_leader(&name, id).await.expect("it leads");
+        cluster
+            .wait_for_group(node, "it says so itself", |group| group.leader == Some(id))
+            .await;
+        write(&cluster, 1).await;
+    }
+}
+
+/// A transaction of many entries goes through without an election: heartbeats have a connection of their own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_transaction_costs_no_leader() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let cluster = Cluster::start(dir.path(), 3).await;
+    write(&cluster, 1).await;
+    let before = cluster.nodes[0].group().await.expect("the group").term;
+    let large = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 64) \
+                 INSERT INTO t (v) SELECT randomblob(1000000) FROM n";
+    surely(&urls(&cluster), large).await;
+    for node in 0..3 {
+        assert_eq!(count(&cluster, node, ReadPolicy::Strong).await, 65);
+        assert_eq!(
+            cluster.nodes[node].group().await.expect("the group").term,
+            before,
+            "an election"
+        );
+    }
+}
+
+/// Stopped for so long that the log that it lacks is gone: it gets a snapshot, and pages from the object store.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_was_away_for_long_catches_up_by_a_snapshot() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut cluster = Cluster::start(dir.path(), 3).await;
+    write(&cluster, 1).await;
+    let leader = cluster.wait_for_leader().await;
+    let away = (leader + 1) % 3;
+    cluster.nodes[away].kill();
+    let last = cluster.nodes[leader]
+        .group()
+        .await
+        .expect("the group")
+        .last_log_index;
+    let others: Vec<String> = (0..3)
+        .filter(|node| *node != away)
+        .map(|node| cluster.nodes[node].url.clone())
+        .collect();
+    // Two snapshots later the log does not reach back any more.
+    let mut rows = 1;
+    let until = Instant::now() + PATIENCE;
+    while cluster.nodes[leader]
+        .group()
+        .await
+        .expect("the group")
+        .purged_index
+        <= last
+    {
+        surely(&others, "INSERT INTO t (v) VALUES (randomblob(20000))").await;
+        rows += 1;
+        assert!(Instant::now() < until, "the log is never let go");
+    }
+    cluster.nodes[away].start();
+    cluster.wait_until_ready().await;
+    assert_eq!(count(&cluster, away, ReadPolicy::Strong).await, rows);
+    crate::laws::same_everywhere::check(&urls(&cluster)).await;
 }
 
 /// The lease is the promise that this breaks if it is kept badly: the leader does not hear that it was replaced.

@@ -1,7 +1,7 @@
 //! Processes of a group, and what can happen to them.
 
 use crate::links::{Links, own_ip};
-use orion_api::admin::{Group, RaftState, Role};
+use orion_api::admin::{Group, RaftState};
 use orion_api::client::Client;
 use rustix::process::{Pid, Signal, kill_process};
 use std::net::SocketAddr;
@@ -36,14 +36,7 @@ impl Cluster {
         let mut cluster = Cluster::prepare(dir, many).await;
         cluster.nodes.iter_mut().for_each(Node::start);
         cluster.wait_until_ready().await;
-        let all_vote = |group: &Group| {
-            group
-                .members
-                .iter()
-                .filter(|member| member.role == Role::Voter)
-                .count()
-                == many
-        };
+        let all_vote = |group: &Group| group.members.iter().filter(|member| member.votes).count() == many;
         for number in 0..many {
             cluster.wait_for_group(number, "every node votes", all_vote).await;
         }

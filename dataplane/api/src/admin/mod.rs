@@ -11,7 +11,7 @@ pub use database::{
     LimitsChange, ListDatabases,
 };
 pub use metrics::{BlobMetrics, IdempotencyMetrics, Metrics, PlacementMetrics, RaftMetrics, StorageMetrics};
-pub use topology::{Group, GroupList, Member, Node, NodeList, RaftState, Role};
+pub use topology::{ChangeLeader, ChangeMembers, Group, GroupList, Member, Node, NodeList, RaftState, Role};
 
 /// Path that all routes begin with.
 pub const ROOT: &str = "/_orion/v1";

@@ -2,6 +2,7 @@
 
 use crate::{GroupName, LogIndex, NodeId};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
 /// A replication group as one of its members sees it.
@@ -18,7 +19,7 @@ pub struct Group {
     pub term: u64,
     /// The leader, if one is known here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<u64>)]
+    #[schema(value_type = Option<String>)]
     pub leader: Option<NodeId>,
     /// All members.
     pub members: Vec<Member>,
@@ -63,20 +64,23 @@ pub enum RaftState {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Member {
     /// Which node.
-    #[schema(value_type = u64)]
+    #[schema(value_type = String, example = "96f67897ef193d31")]
     pub node: NodeId,
     /// What it is there for.
     pub role: Role,
+    /// Whether it votes. A voter that has not caught up does not yet.
+    pub votes: bool,
     /// Where peers reach it; absent where there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
 }
 
 /// What a member is there for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Counts for the quorum.
+    #[default]
     Voter,
     /// Gets the log.
     Learner,
@@ -95,7 +99,7 @@ pub struct GroupList {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Node {
     /// Random, belongs to its disk.
-    #[schema(value_type = u64)]
+    #[schema(value_type = String, example = "96f67897ef193d31")]
     pub id: NodeId,
     /// Release that it runs.
     pub version: String,
@@ -113,4 +117,22 @@ pub struct Node {
 pub struct NodeList {
     /// Nodes known here, by id.
     pub nodes: Vec<Node>,
+}
+
+/// Body of `PUT /groups/{name}/members`: what members are to be. Those that are not named stay what they are.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeMembers {
+    /// Roles by node id. All changes are made at once, by one joint change of the membership.
+    #[schema(value_type = std::collections::BTreeMap<String, Role>)]
+    pub roles: BTreeMap<NodeId, Role>,
+}
+
+/// Body of `PUT /groups/{name}/leader`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeLeader {
+    /// Who is to lead.
+    #[schema(value_type = String, example = "96f67897ef193d31")]
+    pub node: NodeId,
 }

@@ -5,10 +5,10 @@ use url::form_urlencoded::Serializer;
 
 use super::{Client, Error};
 use crate::admin::{
-    ChangeDatabase, CreateDatabase, Database, DatabaseList, Group, GroupList, ListDatabases, Metrics,
-    NodeList, ROOT,
+    ChangeDatabase, ChangeLeader, ChangeMembers, CreateDatabase, Database, DatabaseList, Group, GroupList,
+    ListDatabases, Metrics, NodeList, ROOT,
 };
-use crate::{DatabaseName, GroupName};
+use crate::{DatabaseName, GroupName, NodeId};
 
 impl Client {
     /// One page of the databases.
@@ -85,6 +85,26 @@ impl Client {
     /// One group.
     pub async fn get_group(&self, name: &GroupName) -> Result<Group, Error> {
         self.get(&format!("/groups/{name}")).await
+    }
+
+    /// Changes what members of a group are; answers with it.
+    pub async fn change_members(&self, name: &GroupName, change: &ChangeMembers) -> Result<Group, Error> {
+        let url = self.admin_url(&format!("/groups/{name}/members"));
+        self.json(Method::PUT, url, HeaderMap::new(), Some(change)).await
+    }
+
+    /// Removes a member from a group, for good; answers with it.
+    pub async fn remove_member(&self, name: &GroupName, member: NodeId) -> Result<Group, Error> {
+        let url = self.admin_url(&format!("/groups/{name}/members/{member}"));
+        self.json(Method::DELETE, url, HeaderMap::new(), None::<&()>)
+            .await
+    }
+
+    /// Lets a member lead its group; answers with it.
+    pub async fn change_leader(&self, name: &GroupName, node: NodeId) -> Result<Group, Error> {
+        let url = self.admin_url(&format!("/groups/{name}/leader"));
+        self.json(Method::PUT, url, HeaderMap::new(), Some(&ChangeLeader { node }))
+            .await
     }
 
     /// Nodes.

@@ -13,16 +13,16 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::routing::get;
+use axum::routing::{delete, get, put};
 use http::{HeaderMap, StatusCode, Uri};
 use orion_api::admin::{
-    ChangeDatabase, CreateDatabase, Database, DatabaseList, Group, GroupList, IDEMPOTENCY_KEY_BYTES_MAX,
-    ListDatabases, Metrics, NodeList, ROOT,
+    ChangeDatabase, ChangeLeader, ChangeMembers, CreateDatabase, Database, DatabaseList, Group, GroupList,
+    IDEMPOTENCY_KEY_BYTES_MAX, ListDatabases, Metrics, NodeList, ROOT,
 };
 use orion_api::error::ErrorBody;
-use orion_api::{Code, DatabaseName, GroupName};
+use orion_api::{Code, DatabaseName, GroupName, NodeId};
 
-use super::path::NamePath;
+use super::path::{NamePair, NamePath};
 pub use openapi::document;
 use reply::{Json, body, invalid, no_such_path, query};
 
@@ -49,6 +49,12 @@ pub trait Admin: Send + Sync + 'static {
     async fn list_groups(&self) -> Result<GroupList, Error>;
     /// One of them.
     async fn get_group(&self, name: GroupName) -> Result<Group, Error>;
+    /// Changes what its members are; answers with it. `CONFLICT` with a reason if that cannot be now.
+    async fn change_members(&self, name: GroupName, change: ChangeMembers) -> Result<Group, Error>;
+    /// A member leaves; answers with the group, also if it was not there.
+    async fn remove_member(&self, name: GroupName, member: NodeId) -> Result<Group, Error>;
+    /// Lets another member lead; answers with the group.
+    async fn change_leader(&self, name: GroupName, change: ChangeLeader) -> Result<Group, Error>;
     /// Nodes known here.
     async fn list_nodes(&self) -> Result<NodeList, Error>;
     /// This node's numbers.
@@ -76,6 +82,9 @@ pub fn router(admin: Arc<dyn Admin>) -> Router {
         )
         .route("/groups", get(list_groups))
         .route("/groups/{name}", get(get_group))
+        .route("/groups/{name}/members", put(change_members))
+        .route("/groups/{name}/members/{node}", delete(remove_member))
+        .route("/groups/{name}/leader", put(change_leader))
         .route("/nodes", get(list_nodes))
         .route("/metrics", get(metrics))
         .route("/openapi.json", get(openapi))
@@ -165,6 +174,52 @@ async fn list_groups(State(admin): Server) -> Result<Json<GroupList>, Error> {
 async fn get_group(State(admin): Server, NamePath(name): NamePath) -> Result<Json<Group>, Error> {
     let name: GroupName = name.parse().map_err(invalid)?;
     Ok(Json(admin.get_group(name).await?))
+}
+
+/// Change what members of a group are: who votes, who only learns. All at once; who is to vote must have caught up.
+#[utoipa::path(put, path = "/_orion/v1/groups/{name}/members", tag = "groups", params(("name" = String, Path)), request_body = ChangeMembers, responses(
+    (status = 200, body = Group, description = "the group as it is now"),
+    (status = 404, body = ErrorBody, description = "no such group here"),
+    (status = 409, body = ErrorBody, description = "not possible now, with the reason")
+))]
+async fn change_members(
+    State(admin): Server,
+    NamePath(name): NamePath,
+    headers: HeaderMap,
+    sent: Body,
+) -> Result<Json<Group>, Error> {
+    let change: ChangeMembers = body(&headers, sent).await?;
+    let name: GroupName = name.parse().map_err(invalid)?;
+    Ok(Json(admin.change_members(name, change).await?))
+}
+
+/// Remove a member from a group, for good: its id never comes back.
+#[utoipa::path(delete, path = "/_orion/v1/groups/{name}/members/{node}", tag = "groups", params(("name" = String, Path), ("node" = String, Path)), responses(
+    (status = 200, body = Group, description = "the group without it, also if it was not in it"),
+    (status = 404, body = ErrorBody, description = "no such group here"),
+    (status = 409, body = ErrorBody, description = "nobody would be left who votes")
+))]
+async fn remove_member(State(admin): Server, NamePair(name, node): NamePair) -> Result<Json<Group>, Error> {
+    let name: GroupName = name.parse().map_err(invalid)?;
+    let node: NodeId = node.parse().map_err(invalid)?;
+    Ok(Json(admin.remove_member(name, node).await?))
+}
+
+/// Let another member lead a group.
+#[utoipa::path(put, path = "/_orion/v1/groups/{name}/leader", tag = "groups", params(("name" = String, Path)), request_body = ChangeLeader, responses(
+    (status = 200, body = Group, description = "the group, with that leader"),
+    (status = 404, body = ErrorBody, description = "no such group here"),
+    (status = 503, body = ErrorBody, description = "it did not take over")
+))]
+async fn change_leader(
+    State(admin): Server,
+    NamePath(name): NamePath,
+    headers: HeaderMap,
+    sent: Body,
+) -> Result<Json<Group>, Error> {
+    let change: ChangeLeader = body(&headers, sent).await?;
+    let name: GroupName = name.parse().map_err(invalid)?;
+    Ok(Json(admin.change_leader(name, change).await?))
 }
 
 /// Nodes known here.

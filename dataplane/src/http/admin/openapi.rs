@@ -18,6 +18,9 @@ use utoipa::OpenApi;
         super::drop_database,
         super::list_groups,
         super::get_group,
+        super::change_members,
+        super::remove_member,
+        super::change_leader,
         super::list_nodes,
         super::metrics
     ),

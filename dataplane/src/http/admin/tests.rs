@@ -79,6 +79,21 @@ impl Admin for Map {
         Err(Error::new(Code::NotFound, "no group"))
     }
 
+    async fn change_members(&self, _: GroupName, change: ChangeMembers) -> Result<Group, Error> {
+        Err(Error::new(
+            Code::MembershipConflict,
+            format!("{:?}", change.roles),
+        ))
+    }
+
+    async fn remove_member(&self, _: GroupName, member: NodeId) -> Result<Group, Error> {
+        Err(Error::new(Code::MembershipConflict, member.to_string()))
+    }
+
+    async fn change_leader(&self, _: GroupName, change: ChangeLeader) -> Result<Group, Error> {
+        Err(Error::new(Code::MembershipConflict, change.node.to_string()))
+    }
+
     async fn list_nodes(&self) -> Result<NodeList, Error> {
         Err(Error::new(Code::Overloaded, "later"))
     }

@@ -68,12 +68,16 @@ pub(crate) struct Join {
     /// Where its peers reach it.
     #[prost(string, tag = "2")]
     pub(crate) address: String,
-    /// It wants to vote once it has caught up.
+    /// It wants to vote once it has caught up; else it is a read replica. Counts only at the first time: what a
+    /// member is the group says.
     #[prost(bool, tag = "3")]
     pub(crate) votes: bool,
     /// The newest log format that it can read.
     #[prost(uint32, tag = "4")]
     pub(crate) format_level: u32,
+    /// It has been a member before, by what its own log says.
+    #[prost(bool, tag = "5")]
+    pub(crate) was_member: bool,
 }
 
 /// What became of a [`Join`].
