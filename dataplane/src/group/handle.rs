@@ -117,6 +117,8 @@ impl Group {
         })?;
         let catalog = Arc::new(Catalog::default());
         let machine = Machine::new(Arc::clone(&catalog), Arc::clone(&pages), dir.join("snapshot"));
+        // Followers hear of an entry only after the leader appended it: it must not wait for its own disk there.
+        log.set_inline(peers.is_none());
         let stopped = |error: &dyn std::fmt::Display| Error::Stopped(error.to_string());
         let config = Arc::new(
             raft_config(&name, peers.is_some())
@@ -273,14 +275,12 @@ impl Group {
         // `sent` is what tells "was never handed over" from "was handed over and then dropped".
         let sent = Arc::new(AtomicBool::new(false));
         let was_sent = Arc::clone(&sent);
-        // Followers hear of an entry only after the leader appended it: it must not wait for its own disk there.
-        let is_alone = usize::from(self.peers.is_none());
         let proposals = Arc::clone(self.log.proposals());
-        proposals.fetch_add(is_alone, Ordering::Relaxed);
+        proposals.fetch_add(1, Ordering::Relaxed);
         let in_flight = Arc::clone(&self.in_flight);
         in_flight.fetch_add(1, Ordering::AcqRel);
         let callback = Callback::new(move |result| {
-            proposals.fetch_sub(is_alone, Ordering::Relaxed);
+            proposals.fetch_sub(1, Ordering::Relaxed);
             in_flight.fetch_sub(1, Ordering::AcqRel);
             if result.is_some() || was_sent.load(Ordering::Acquire) {
                 on_outcome(outcome(result));
