@@ -35,5 +35,5 @@ fix: ## Format, and mend what clippy can
 	$(CARGO) clippy --workspace --all-targets --features orion/failpoints --fix --allow-dirty --allow-staged
 
 bench: ## The table of docs/benchmarks.md, measured anew
-	$(CARGO) build --release --bin orion
-	target/release/orion bench suite
+	$(CARGO) build --release --bin orion --example s3-server
+	$${CARGO_TARGET_DIR:-target}/release/orion bench suite --s3-server $${CARGO_TARGET_DIR:-target}/release/examples/s3-server

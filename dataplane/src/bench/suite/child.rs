@@ -14,6 +14,10 @@ use crate::bench::target::Target;
 
 /// Longer than any server takes to start.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
+/// The configuration, beside the data directory.
+const CONFIG: &str = "config.yaml";
+/// Between two looks at a metric.
+const METRIC_PAUSE: Duration = Duration::from_millis(100);
 /// Between attempts to reach a server that starts; part of the error of the measured time.
 const ATTEMPT_PAUSE: Duration = Duration::from_millis(1);
 
@@ -23,14 +27,21 @@ pub(super) struct Child {
     binary: PathBuf,
     directory: tempfile::TempDir,
     address: String,
+    environment: Vec<(&'static str, String)>,
     pub(super) target: Target,
     /// From the process's start to its first acknowledged write.
     pub(super) first_write: Duration,
 }
 
 impl Child {
-    /// Starts `binary`, or this one, with a fresh data directory below `parent`, and writes a row.
-    pub(super) fn start(parent: &Path, binary: Option<&Path>) -> anyhow::Result<Child> {
+    /// Starts `binary`, or this one, with a fresh data directory below `parent`, and writes a row. `config` is the text
+    /// of a configuration; empty means the defaults.
+    pub(super) fn start(
+        parent: &Path,
+        binary: Option<&Path>,
+        config: &str,
+        environment: &[(&'static str, String)],
+    ) -> anyhow::Result<Child> {
         let binary = match binary {
             Some(binary) => binary.to_owned(),
             None => std::env::current_exe()?,
@@ -42,13 +53,15 @@ impl Child {
         // The port is free again before the server takes it; nothing else is likely to in between.
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
         let target = Target::new(&format!("http://{address}"), None)?;
+        std::fs::write(directory.path().join(CONFIG), config)?;
         let start = Instant::now();
-        let process = spawn(&binary, directory.path(), &address)?;
+        let process = spawn(&binary, directory.path(), &address, environment)?;
         let mut child = Child {
             process,
             binary,
             directory,
             address,
+            environment: environment.to_vec(),
             target,
             first_write: Duration::ZERO,
         };
@@ -56,12 +69,22 @@ impl Child {
         Ok(child)
     }
 
+    /// Another configuration, from the next start on.
+    pub(super) fn configure(&self, config: &str) -> anyhow::Result<()> {
+        Ok(std::fs::write(self.directory.path().join(CONFIG), config)?)
+    }
+
     /// kill -9, then a new process on the same data.
     pub(super) fn crash_and_restart(&mut self) -> anyhow::Result<()> {
         self.process.kill()?;
         self.process.wait()?;
         let start = Instant::now();
-        self.process = spawn(&self.binary, self.directory.path(), &self.address)?;
+        self.process = spawn(
+            &self.binary,
+            self.directory.path(),
+            &self.address,
+            &self.environment,
+        )?;
         self.first_write = self.wait_for_write(start)?;
         Ok(())
     }
@@ -103,6 +126,11 @@ impl Child {
 
     /// Sum of a metric over its labels.
     pub(super) fn metric(&self, name: &str) -> anyhow::Result<f64> {
+        let text = self.metrics()?;
+        sum_of(&text, name).with_context(|| format!("/metrics has no {name}"))
+    }
+
+    fn metrics(&self) -> anyhow::Result<String> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -110,8 +138,37 @@ impl Child {
         self.target.head("GET", "/metrics").render(&mut request, |_| {});
         let mut connection = Connection::new(&self.target.address);
         let status = runtime.block_on(connection.request(&request))?;
-        let text = String::from_utf8_lossy(connection.body());
-        sum_of(&text, name).with_context(|| format!("/metrics ({}) has no {name}", status.code))
+        if status.code != 200 {
+            bail!("/metrics answers {}", status.code);
+        }
+        Ok(String::from_utf8_lossy(connection.body()).into_owned())
+    }
+}
+
+impl Child {
+    /// Waits until a metric is as wanted.
+    pub(super) fn until_metric(
+        &self,
+        name: &str,
+        patience: Duration,
+        is_wanted: impl Fn(f64) -> bool,
+    ) -> anyhow::Result<()> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let value = self.metric(name)?;
+            if is_wanted(value) {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                bail!("{name} is {value} after {} s", patience.as_secs());
+            }
+            std::thread::sleep(METRIC_PAUSE);
+        }
+    }
+
+    /// Requests to the object store so far. Labels that nothing was counted under are not shown.
+    pub(super) fn object_store_requests(&self) -> anyhow::Result<f64> {
+        Ok(sum_of(&self.metrics()?, "orion_object_store_requests_total").unwrap_or(0.0))
     }
 }
 
@@ -123,7 +180,12 @@ impl Drop for Child {
     }
 }
 
-fn spawn(binary: &Path, directory: &Path, address: &str) -> anyhow::Result<std::process::Child> {
+fn spawn(
+    binary: &Path,
+    directory: &Path,
+    address: &str,
+    environment: &[(&'static str, String)],
+) -> anyhow::Result<std::process::Child> {
     let log = File::options()
         .create(true)
         .append(true)
@@ -131,6 +193,9 @@ fn spawn(binary: &Path, directory: &Path, address: &str) -> anyhow::Result<std::
     Command::new(binary)
         .args(["server", "--listen", address, "--data-dir"])
         .arg(directory.join("data"))
+        .arg("--config")
+        .arg(directory.join(CONFIG))
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log)
@@ -176,7 +241,7 @@ mod tests {
     #[test]
     fn a_server_that_ends_at_its_start_is_reported_with_its_last_words() {
         let directory = tempfile::tempdir().expect("a directory");
-        let error = Child::start(directory.path(), Some(Path::new("/bin/false")))
+        let error = Child::start(directory.path(), Some(Path::new("/bin/false")), "", &[])
             .err()
             .map(|error| error.to_string());
         assert!(error.is_some_and(|text| text.contains("ended at its start")));

@@ -1,8 +1,10 @@
 //! `orion bench suite`: the whole table of `docs/benchmarks.md`, against servers that it starts itself with fresh
 //! data below a directory of choice, one after another, and stops again. Every line says what was reached and
-//! what was to be reached; a line that could not be measured says why, and the others go on.
+//! what was to be reached; a line that could not be measured says why, and the others go on. Lines are told as they
+//! come, on the standard error; the whole table comes at the end.
 
 mod child;
+mod cold;
 mod hostile;
 mod line;
 mod memory;
@@ -34,7 +36,10 @@ pub(crate) struct SuiteOptions {
     /// The server's binary; this one if not given.
     #[arg(long)]
     binary: Option<PathBuf>,
-    /// Parts to measure: start, speed, databases, memory; all if not given.
+    /// Program that serves S3 for reads of cold databases and says where (the example `s3-server`).
+    #[arg(long)]
+    s3_server: Option<PathBuf>,
+    /// Parts to measure: speed, databases, cold, start, memory; all if not given.
     #[arg(long, value_delimiter = ',')]
     only: Vec<Part>,
 }
@@ -42,9 +47,10 @@ pub(crate) struct SuiteOptions {
 /// A part of the suite, with servers of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Part {
-    Start,
     Speed,
     Databases,
+    Cold,
+    Start,
     Memory,
 }
 
@@ -71,30 +77,43 @@ pub(crate) fn run(options: &SuiteOptions, out: &mut impl Write) -> anyhow::Resul
         "Disk: 4 KiB append + fdatasync p50 {:.3} ms, p99 {:.3} ms. {} s each, after {} s of warm-up.\n",
         disk.p50_ms, disk.p99_ms, options.duration, options.warm_up
     )?;
-    line::write_head(out)?;
-    let parts: [(Part, Measure); 4] = [
-        (Part::Start, start::measure),
+    let parts: [(Part, Measure); 5] = [
         (Part::Speed, speed::one_database),
         (Part::Databases, speed::many_databases),
+        (Part::Cold, cold::measure),
+        (Part::Start, start::measure),
         (Part::Memory, memory::measure),
     ];
+    let mut table = Vec::new();
     for (part, measure) in parts {
         if !options.only.is_empty() && !options.only.contains(&part) {
             continue;
         }
         let lines = measure(&suite).unwrap_or_else(|error| vec![Line::failed(&format!("{part:?}"), &error)]);
-        for line in lines {
-            line.write(out)?;
+        for line in &lines {
+            eprintln!("{line}");
         }
-        out.flush()?;
+        table.extend(lines);
     }
+    line::write_table(&table, out)?;
+    out.flush()?;
     Ok(())
 }
 
 impl Suite {
     /// A server with fresh data.
     fn server(&self) -> anyhow::Result<Child> {
-        Child::start(&self.options.dir, self.options.binary.as_deref())
+        self.server_with("", &[])
+    }
+
+    /// One with a configuration and an environment.
+    fn server_with(&self, config: &str, environment: &[(&'static str, String)]) -> anyhow::Result<Child> {
+        Child::start(
+            &self.options.dir,
+            self.options.binary.as_deref(),
+            config,
+            environment,
+        )
     }
 
     fn load(&self, target: &Target, workload: Workload, connections: usize) -> Load {
