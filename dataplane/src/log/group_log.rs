@@ -125,7 +125,6 @@ impl GroupLog {
     /// Whether an entry that is alone may be written and synced by the task that appends it. With one voter that task has
     /// nothing else to do until the entry is durable; with several it must send it to the others meanwhile, and
     /// everything goes to the flusher. From the next append on; the order of entries stays as it is.
-    #[allow(dead_code, reason = "groups of several voters set it")]
     pub(crate) fn set_inline(&self, inline: bool) {
         self.inline.store(inline, Ordering::Relaxed);
     }
