@@ -9,6 +9,8 @@ mod identity;
 mod lifecycle;
 mod options;
 #[cfg(test)]
+mod several;
+#[cfg(test)]
 pub(crate) mod tests;
 
 use crate::base::Bases;

@@ -1,1 +1,106 @@
+//! Greetings, who is meant, and certificates.
 
+use super::wire::{FROM, TO};
+use super::{Error, Peers, Tls};
+use orion_api::NodeId;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use std::path::Path;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// A node that answers until the token is dropped, and where.
+async fn peer(node: u64, dir: &Path, tls: Option<Tls>) -> (Arc<Peers>, String, tokio_util::sync::DropGuard) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("its address").to_string();
+    let peers = Peers::new(NodeId(node), address.clone(), None, dir.join("incoming"), tls).expect("peers");
+    let stop = CancellationToken::new();
+    tokio::spawn(Arc::clone(&peers).serve(listener, stop.clone()));
+    (peers, address, stop.drop_guard())
+}
+
+#[tokio::test]
+async fn peers_that_greet_know_where_the_other_is() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (one, at_one, _stop) = peer(1, dir.path(), None).await;
+    let (two, at_two, _stop) = peer(2, dir.path(), None).await;
+    let known = one.links.greet(&at_two).await.expect("an answer");
+    assert_eq!(known.own.expect("itself").node, 2);
+    assert_eq!(one.links.to(NodeId(2)).expect("known").address, at_two);
+    assert_eq!(two.links.to(NodeId(1)).expect("known").address, at_one);
+    // What the membership said before does not take it back; what it says anew does.
+    two.links.learn_from_membership(NodeId(1), "old:1");
+    assert_eq!(two.links.to(NodeId(1)).expect("known").address, "old:1");
+    two.links.learn_from_itself(NodeId(1), &at_one);
+    two.links.learn_from_membership(NodeId(1), "old:1");
+    assert_eq!(two.links.to(NodeId(1)).expect("known").address, at_one);
+}
+
+#[tokio::test]
+async fn a_call_for_another_node_is_refused() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (one, _, _stop) = peer(1, dir.path(), None).await;
+    let (_two, at_two, _stop) = peer(2, dir.path(), None).await;
+    // Node 3 was there before, as far as node 1 knows.
+    one.links.learn_from_membership(NodeId(3), &at_two);
+    let link = one.links.to(NodeId(3)).expect("known");
+    let group = "default".parse().expect("a name");
+    let request = link.request(Some(&group), super::wire::ReadIndex::default());
+    assert!(request.metadata().contains_key(FROM) && request.metadata().contains_key(TO));
+    let refused = link
+        .control
+        .clone()
+        .read_index(request)
+        .await
+        .expect_err("refused");
+    assert_eq!(refused.code(), tonic::Code::FailedPrecondition, "{refused}");
+    one.links.learn_from_itself(NodeId(2), &at_two);
+    let link = one.links.to(NodeId(2)).expect("known");
+    let request = link.request(Some(&group), super::wire::ReadIndex::default());
+    let unknown = link
+        .control
+        .clone()
+        .read_index(request)
+        .await
+        .expect_err("no such group");
+    assert_eq!(unknown.code(), tonic::Code::NotFound, "{unknown}");
+}
+
+/// An authority and a node's certificate of it.
+fn certificates(dir: &Path, name: &str) -> Tls {
+    let own = |what: &str| dir.join(format!("{name}-{what}.pem"));
+    let mut params = CertificateParams::new(Vec::new()).expect("parameters");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority_key = KeyPair::generate().expect("a key");
+    let authority = params.self_signed(&authority_key).expect("an authority");
+    let issuer = Issuer::new(params, authority_key);
+    let key = KeyPair::generate().expect("a key");
+    let node = CertificateParams::new(vec!["orion-peer".to_owned()]).expect("parameters");
+    let node = node.signed_by(&key, &issuer).expect("a certificate");
+    for (what, pem) in [
+        ("ca", authority.pem()),
+        ("node", node.pem()),
+        ("key", key.serialize_pem()),
+    ] {
+        std::fs::write(own(what), pem).expect("written");
+    }
+    Tls::read(&own("ca"), &own("node"), &own("key")).expect("read")
+}
+
+#[tokio::test]
+async fn only_nodes_of_the_same_authority_speak_with_each_other() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (ours, theirs) = (
+        certificates(dir.path(), "ours"),
+        certificates(dir.path(), "theirs"),
+    );
+    let (one, _, _stop) = peer(1, dir.path(), Some(ours.clone())).await;
+    let (_two, at_two, _stop) = peer(2, dir.path(), Some(ours)).await;
+    let (other, at_other, _stop) = peer(3, dir.path(), Some(theirs)).await;
+    let (plain, _, _stop) = peer(4, dir.path(), None).await;
+    one.links.greet(&at_two).await.expect("the same authority");
+    let refused = |answer: Result<super::wire::Known, Error>| assert!(answer.is_err(), "{answer:?}");
+    refused(one.links.greet(&at_other).await);
+    refused(other.links.greet(&at_two).await);
+    refused(plain.links.greet(&at_two).await);
+}
