@@ -3,6 +3,7 @@
 use super::backend::ConnectionBackend;
 use super::brief::{BRIEF, briefly};
 use super::counters::{CodeLabel, Counted, Counters};
+use super::deadline;
 use super::hints::{Hints, Unit};
 use super::interrupt::interruptible;
 use super::queue::{Queue, disk_full};
@@ -409,7 +410,7 @@ impl Database {
         let runs_until = Instant::now() + deadline + self.statement_time();
         let mut ran_already = false;
         loop {
-            if let Ok(result) = tokio::time::timeout(deadline, &mut receiver).await {
+            if let Some(result) = deadline::within(deadline, &mut receiver).await {
                 return result.unwrap_or_else(|_| Err(stopped()));
             }
             match wait.0.phase() {

@@ -8,6 +8,7 @@ mod backend;
 mod brief;
 mod counters;
 mod databases;
+mod deadline;
 mod error;
 mod handle;
 mod head;

@@ -13,6 +13,7 @@
 //! INVARIANT: whatever ran with the turn is answered when everything it could see is applied.
 
 use super::backend::ConnectionBackend;
+use super::deadline;
 use super::handle::{Database, connect, deadline_passed, stopped};
 use super::interrupt::interruptible;
 use super::queue::{Holder, Turn};
@@ -187,9 +188,9 @@ impl Stream {
         }
         self.database.wait_for_room().await?;
         let granted = self.database.queue.turn()?;
-        match tokio::time::timeout(self.database.options.commit_deadline, granted).await {
-            Ok(turn) => turn.map_err(|_| stopped()),
-            Err(_) => {
+        match deadline::within(self.database.options.commit_deadline, granted).await {
+            Some(turn) => turn.map_err(|_| stopped()),
+            None => {
                 let message = "other writers of this database took too long; nothing was done, try again";
                 Err(Error::new(Code::TransactionBusy, message))
             }
@@ -218,9 +219,9 @@ impl Stream {
             self.watch(began);
         }
         let seen = if had_turn {
-            match tokio::time::timeout(self.database.options.commit_deadline, visible).await {
-                Ok(at) => at.unwrap_or_else(|_| Err(stopped())).map_err(Error::of_stream)?,
-                Err(_) => return Err(deadline_passed()),
+            match deadline::within(self.database.options.commit_deadline, visible).await {
+                Some(at) => at.unwrap_or_else(|_| Err(stopped())).map_err(Error::of_stream)?,
+                None => return Err(deadline_passed()),
             }
         } else {
             let position = self.database.position();
