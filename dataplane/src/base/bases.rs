@@ -44,6 +44,8 @@ pub struct Options {
     /// Objects younger than this are never collected: they may belong to a writer or compaction that has not
     /// said so yet. It must be longer than one can be stopped and still go on.
     pub garbage_age: Duration,
+    /// How long a base that was seen in the object store is taken to be there, by its writer.
+    pub seen_for: Duration,
     /// SlateDB's own attempts on top of those of the object store's client.
     pub retries: u32,
 }
@@ -61,6 +63,8 @@ impl Default for Options {
             write_timeout: Duration::from_secs(60),
             compaction_timeout: Duration::from_secs(600),
             garbage_age: Duration::from_secs(900),
+            // A busy database is checkpointed every few seconds, a quiet one every five minutes, for five requests.
+            seen_for: Duration::from_secs(10),
             retries: 3,
         }
     }

@@ -69,6 +69,18 @@ pub(super) async fn collect(bases: &Bases, database: DatabaseId, epoch: Epoch) -
     .await
 }
 
+/// Whether the manifest of this number is there. One request.
+pub(super) async fn manifest_exists(
+    bases: &Bases,
+    base: (DatabaseId, Epoch),
+    number: u64,
+) -> Result<bool, Error> {
+    let admin = admin(bases, base.0, base.1);
+    let read = admin.read_manifest(Some(number));
+    let found = bounded(base, "reading a manifest", bases.0.options.read_timeout, read).await?;
+    Ok(found.is_some())
+}
+
 fn admin(bases: &Bases, database: DatabaseId, epoch: Epoch) -> Admin {
     AdminBuilder::new(Bases::path(database, epoch), bases.0.objects.clone()).build()
 }

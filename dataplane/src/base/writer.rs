@@ -20,7 +20,7 @@ use slatedb::config::{
     CheckpointOptions, CheckpointScope, CloseOptions, CompressionCodec, Settings, SstBlockSize,
 };
 use slatedb::{Db, WriteBatch};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// SlateDB's limit on new tables, at which it would stop without an error. Far above any count that this module lets
 /// come up.
@@ -46,6 +46,10 @@ pub struct Writer {
     epoch: Epoch,
     /// Checkpoints there are: found when opening, or made since. SlateDB's own view lags behind what was made.
     checkpoints: Vec<Checkpoint>,
+    /// Number of the manifest that the newest checkpoint holds: it must be in the object store as long as that.
+    anchor: Option<u64>,
+    /// When the base was last seen there.
+    seen: Instant,
     spent: bool,
     closed: bool,
 }
@@ -61,8 +65,16 @@ impl Writer {
             .build();
         let timeout = inner.options.write_timeout;
         let slate = bounded((database, epoch), "opening a writer", timeout, open).await?;
-        let checkpoints = checkpoint::all_in(&slate.manifest(), database, epoch);
+        let manifest = slate.manifest();
+        let checkpoints = checkpoint::all_in(&manifest, database, epoch);
+        let newest = checkpoints.last().map(|newest| newest.id);
+        let anchor = manifest
+            .checkpoints()
+            .iter()
+            .find(|found| Some(found.id) == newest);
         Ok(Writer {
+            anchor: anchor.map(|found| found.manifest_id),
+            seen: Instant::now(),
             slate,
             checkpoints,
             bases,
@@ -202,8 +214,16 @@ impl Writer {
     /// Makes everything written so far durable, and a checkpoint `e<epoch>-v<version>` of it that never expires.
     ///
     /// [`Error::Fenced`] if another writer was opened meanwhile: then nothing of this became visible to anybody.
+    /// [`Error::Corrupt`] if what the base had before is not in the object store any more.
+    ///
+    /// INVARIANT: a checkpoint is made only of a base that was seen within `Options::seen_for`. SlateDB knows it from memory,
+    /// and into an emptied bucket it would write a manifest that names tables which do not exist; the log would then give up
+    /// what it has. Tested by `a_base_that_is_wiped_under_its_writer_is_not_built_upon`. (A table that is missing alone
+    /// is found by who reads it.)
     pub async fn checkpoint(&mut self, version: Version) -> Result<Checkpoint, Error> {
         self.make_room(TABLES_HIGH).await?;
+        let seen = self.see().await;
+        self.spend_on_failure(seen)?;
         let options = CheckpointOptions {
             name: Some(checkpoint::name(self.epoch, version)),
             ..CheckpointOptions::default()
@@ -211,6 +231,7 @@ impl Writer {
         let create = self.slate.create_checkpoint(CheckpointScope::All, &options);
         let created = bounded(self.base(), "a checkpoint", self.write_timeout(), create).await;
         let created = self.spend_on_failure(created)?;
+        self.anchor = Some(created.manifest_id);
         let made = Checkpoint {
             database: self.database,
             epoch: self.epoch,
@@ -219,6 +240,28 @@ impl Writer {
         };
         self.checkpoints.push(made);
         Ok(made)
+    }
+
+    /// Looks for the newest checkpoint's manifest, if nobody did for a while. One request.
+    async fn see(&mut self) -> Result<(), Error> {
+        let Some(number) = self.anchor else {
+            return Ok(());
+        };
+        if self.seen.elapsed() < self.bases.0.options.seen_for {
+            return Ok(());
+        }
+        match super::garbage::manifest_exists(&self.bases, self.base(), number).await? {
+            true => {
+                self.seen = Instant::now();
+                Ok(())
+            }
+            false => Err(Error::Corrupt {
+                database: self.database,
+                epoch: self.epoch,
+                what: format!("manifest {number} is gone: the base was deleted while it was in use"),
+                source: None,
+            }),
+        }
     }
 
     /// The checkpoints of this base, oldest first, except what others gave up since this writer was opened. Asks nobody.

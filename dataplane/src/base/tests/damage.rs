@@ -90,3 +90,30 @@ async fn a_missing_table_is_damage_and_not_an_empty_page() {
         .expect_err("missing");
     assert_eq!(error.kind(), Kind::Corrupt, "{error:?}");
 }
+
+/// An emptied bucket, a file system that was mounted over it: what the writer has in memory is not all of the base.
+#[tokio::test]
+async fn a_base_that_is_wiped_under_its_writer_is_not_built_upon() {
+    for area in ["", "/manifest"] {
+        let store = Store::memory();
+        let always = Options {
+            seen_for: Duration::ZERO,
+            ..options()
+        };
+        let bases = Bases::new(store.clone(), always);
+        let database = DatabaseId::random();
+        let mut writer = bases.writer(database, EPOCH).await.expect("open");
+        materialize(&mut writer, 1, 1..=12).await;
+        let lost = Path::from(format!("db/{database}/{:020}{area}", EPOCH.0));
+        let objects = store.list(&lost).await.expect("list");
+        assert!(!objects.is_empty(), "{area:?}");
+        store.delete_all(objects).await.expect("delete");
+        let pages = [(no(3), Version(2), image(3, 2))];
+        writer.put_pages(pages).await.expect("it goes to memory");
+        let header = header(database, 2, 12);
+        writer.put_header(&header).await.expect("it goes to memory");
+        let made = writer.checkpoint(Version(2)).await;
+        let error = made.expect_err("what was stored before is gone");
+        assert_eq!(error.kind(), Kind::Corrupt, "{area:?}: {error:?}");
+    }
+}
