@@ -26,6 +26,8 @@ pub mod page;
 pub(crate) mod peer;
 pub(crate) mod raft;
 pub mod room;
+#[cfg(test)]
+mod seed;
 pub mod server;
 pub mod sql;
 pub mod store;

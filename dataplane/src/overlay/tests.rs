@@ -337,12 +337,7 @@ fn pages(random: &mut StdRng, bases: &Arc<Bases>, runtime: &Runtime) -> Arc<Page
 
 #[test]
 fn every_page_of_every_pinned_version_is_what_was_committed() {
-    let seed: u64 = std::env::var("ORION_TEST_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or_else(rand::random);
-    println!("ORION_TEST_SEED={seed}");
-    let mut seeds = StdRng::seed_from_u64(seed);
+    let mut seeds = StdRng::seed_from_u64(crate::seed::seed());
     let runtime = Runtime::new().expect("a runtime");
     let deadline = Instant::now() + Duration::from_secs(8);
     while Instant::now() < deadline {

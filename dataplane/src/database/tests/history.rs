@@ -65,12 +65,7 @@ fn check_published(pages: &Pages, snapshot: &Snapshot, model: &[Vec<u8>]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_writer_saw_is_what_all_members_have() {
-    let seed: u64 = std::env::var("ORION_TEST_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or_else(rand::random);
-    println!("ORION_TEST_SEED={seed}");
-    let mut random = StdRng::seed_from_u64(seed);
+    let mut random = StdRng::seed_from_u64(crate::seed::seed());
     let dir = tempfile::tempdir().expect("a folder");
     let mut options = options(dir.path());
     // Some entries are too large, so that they go in parts.

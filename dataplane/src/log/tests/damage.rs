@@ -54,21 +54,12 @@ fn flip(path: &Path, at: usize, bit: u32) {
     std::fs::write(path, bytes).expect("it writes");
 }
 
-fn seed() -> u64 {
-    let seed = std::env::var("ORION_TEST_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or_else(rand::random);
-    println!("ORION_TEST_SEED={seed}");
-    seed
-}
-
 #[tokio::test]
 async fn a_flipped_bit_anywhere_before_the_seal_is_corruption_and_names_the_file() {
     let dir = tempfile::tempdir().expect("a folder");
     filled(dir.path()).await;
     let whole = fingerprint(dir.path()).expect("intact");
-    let mut random = StdRng::seed_from_u64(seed());
+    let mut random = StdRng::seed_from_u64(crate::seed::seed());
     let paths = segments(dir.path());
     assert!(paths.len() > 2);
     for (i, path) in paths.iter().enumerate() {
@@ -136,7 +127,7 @@ enum Torn {
 
 #[tokio::test]
 async fn a_torn_last_frame_costs_only_itself() {
-    let mut random = StdRng::seed_from_u64(seed());
+    let mut random = StdRng::seed_from_u64(crate::seed::seed());
     for how in [Torn::Cut, Torn::Zeroed, Torn::Garbled] {
         let dir = tempfile::tempdir().expect("a folder");
         filled(dir.path()).await;

@@ -143,12 +143,7 @@ impl Run {
 
 #[tokio::test]
 async fn any_sequence_of_operations_and_restarts_reads_as_the_model_says() {
-    let seed: u64 = std::env::var("ORION_TEST_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or_else(rand::random);
-    println!("ORION_TEST_SEED={seed}");
-    let mut random = StdRng::seed_from_u64(seed);
+    let mut random = StdRng::seed_from_u64(crate::seed::seed());
     let deadline = Instant::now() + Duration::from_secs(8);
     while Instant::now() < deadline {
         let dir = tempfile::tempdir().expect("a folder");
