@@ -450,7 +450,7 @@ fn outcome(result: Option<WriteResult>) -> Outcome {
 fn raft_config(name: &GroupName, has_peers: bool) -> openraft::Config {
     openraft::Config {
         cluster_name: name.to_string(),
-        heartbeat_interval: 50,
+        heartbeat_interval: 100,
         election_timeout_min: 150,
         // openraft's followers keep their vote for as long.
         election_timeout_max: LEASE.as_millis() as u64,

@@ -17,10 +17,10 @@ use orion_api::NodeId;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::metadata::MetadataMap;
 use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 
 /// What may arrive on a stream before it is taken.
@@ -38,7 +38,6 @@ pub(super) async fn serve(
     stop: CancellationToken,
 ) -> Result<(), tonic::transport::Error> {
     let mut server = Server::builder()
-        .tcp_nodelay(true)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_concurrent_streams(CALLS_MAX)
@@ -50,7 +49,8 @@ pub(super) async fn serve(
     let service = PeerServer::new(Service { peers })
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
-    let incoming = TcpListenerStream::new(listener);
+    // Small messages must not wait for more to send.
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let serving = server.add_service(service).serve_with_incoming(incoming);
     // Streams of entries never end by themselves: connections are cut.
     match future::select(Box::pin(serving), Box::pin(stop.cancelled())).await {
