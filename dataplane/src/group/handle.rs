@@ -19,30 +19,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
 
 /// How long a voter that was started again gives no vote and asks for none: the lease of a leader that it may have
 /// promised not to replace, and a quarter for clocks that run apart.
 const FORGOTTEN_VOTE: Duration = Duration::from_millis(LEASE.as_millis() as u64 * 5 / 4);
-
-/// How a group is kept.
-#[derive(Clone, Debug)]
-pub(crate) struct Options {
-    /// Bytes applied since the last local snapshot after which there is a new one.
-    pub(crate) snapshot_log_bytes: u64,
-    /// Age of the last local snapshot after which there is a new one, if anything was applied.
-    pub(crate) snapshot_age: Duration,
-}
-
-impl Default for Options {
-    fn default() -> Options {
-        // 64 MiB replay in well under a second; the file is written in the background.
-        Options {
-            snapshot_log_bytes: 64 << 20,
-            snapshot_age: Duration::from_secs(600),
-        }
-    }
-}
 
 /// What became of a proposal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,7 +67,8 @@ pub(crate) struct Group {
     pub(super) votes_from: Instant,
     /// Proposals that have no outcome yet.
     pub(super) in_flight: Arc<AtomicUsize>,
-    snapshot_bytes: AtomicU64,
+    /// Bytes applied when the newest local snapshot was taken.
+    pub(super) snapshot_bytes: AtomicU64,
 }
 
 impl std::fmt::Debug for Group {
@@ -319,83 +300,6 @@ impl Group {
             Outcome::NotLeader => Err(Error::NotLeader),
             Outcome::Unknown => Err(Error::Unknown),
         }
-    }
-
-    /// Writes a local snapshot and lets the log up to it go, whenever there is enough of it.
-    pub(crate) async fn keep_log_short(self: Arc<Group>, options: Options, stop: CancellationToken) {
-        let mut last = Instant::now();
-        // What a snapshot that was asked for will hold: bytes applied, and the index that says that it is there.
-        let mut asked: Option<(u64, u64)> = None;
-        // The snapshot before the newest: the log since then is kept for members that lag.
-        let mut before = 0;
-        let mut ticks = tokio::time::interval(Duration::from_secs(1));
-        while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-            let written = self.metrics().snapshot.map(|id| id.index);
-            if let Some((bytes, _)) = asked.take_if(|(_, index)| written.is_some_and(|is| is >= *index)) {
-                self.snapshot_bytes.store(bytes, Ordering::Relaxed);
-                last = Instant::now();
-                let newest = written.unwrap_or(0);
-                self.let_log_go(before, newest).await;
-                before = newest;
-            }
-            let applied = self.catalog.applied_bytes.load(Ordering::Relaxed);
-            let since = applied - self.snapshot_bytes.load(Ordering::Relaxed);
-            let is_old = last.elapsed() >= options.snapshot_age;
-            // On a full disk the log's oldest segments may be all the room that there is.
-            let lacks_room = !self.log.is_writable();
-            if since < options.snapshot_log_bytes && !(since > 0 && (is_old || lacks_room)) {
-                continue;
-            }
-            // While Raft writes one, it takes no notice: that one may have begun before, so it is asked again.
-            asked.get_or_insert((applied, self.applied_index().0));
-            if let Err(error) = self.raft.trigger().snapshot().await {
-                tracing::error!(group = %self.name, %error, "no local snapshot");
-            }
-        }
-    }
-
-    /// With other members the log is kept for one more snapshot than this one needs itself, unless all have it or the disk is
-    /// full: who lags further than that gets a snapshot.
-    ///
-    /// LIMIT: two times `snapshot_log_bytes` of log, whatever becomes of a member.
-    async fn let_log_go(&self, before: u64, newest: u64) {
-        if self.peers.is_none() {
-            // openraft lets go what a snapshot holds.
-            return;
-        }
-        let replication = self.metrics().replication;
-        let all_have = replication.and_then(|members| {
-            let indexes = members
-                .values()
-                .map(|matched| matched.as_ref().map_or(0, |id| id.index));
-            indexes.min()
-        });
-        let upto = match self.log.is_writable() {
-            true => before.max(all_have.unwrap_or(0)).min(newest),
-            false => newest,
-        };
-        if upto > 0
-            && let Err(error) = self.raft.trigger().purge_log(upto).await
-        {
-            tracing::error!(group = %self.name, %error, "the log does not get shorter");
-        }
-    }
-
-    /// Writes a local snapshot now and waits for it.
-    pub(crate) async fn snapshot(&self) -> Result<(), Error> {
-        let index = self.catalog.applied_index.load(Ordering::Acquire);
-        let stopped = |error: &dyn std::fmt::Display| Error::Stopped(error.to_string());
-        self.raft
-            .trigger()
-            .snapshot()
-            .await
-            .map_err(|error| stopped(&error))?;
-        let wait = self.raft.wait(Some(Duration::from_secs(60)));
-        let done = wait.metrics(
-            |metrics| metrics.snapshot.is_some_and(|id| id.index >= index),
-            "local snapshot",
-        );
-        done.await.map(drop).map_err(|error| stopped(&error))
     }
 
     /// Index of the newest entry that is applied here.

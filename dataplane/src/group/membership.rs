@@ -237,7 +237,7 @@ impl Group {
         self.wait_until_landed().await;
         if let Err(error) = self.raft.trigger().transfer_leader(successor).await {
             tracing::warn!(group = %self.name, %error, "leadership was not handed over");
-            self.leadership.take_back();
+            self.take_back().await;
             return false;
         }
         let is_taken = async {
@@ -247,9 +247,19 @@ impl Group {
         };
         let taken = tokio::time::timeout(HAND_OVER, is_taken).await.is_ok();
         if !taken {
-            self.leadership.take_back();
+            tracing::warn!(group = %self.name, "member {} did not take over", NodeId(successor));
+            self.take_back().await;
         }
         taken
+    }
+
+    /// A leader that openraft has told to hand over takes nothing more in its term, whether anybody took over or not: it
+    /// asks for votes in a new one.
+    async fn take_back(&self) {
+        self.leadership.take_back();
+        if let Err(error) = self.raft.trigger().elect(false).await {
+            tracing::error!(group = %self.name, %error, "no election after a hand-over that failed");
+        }
     }
 
     async fn wait_until_landed(&self) {

@@ -13,12 +13,14 @@ mod member;
 mod membership;
 mod read_index;
 mod snapshot_file;
+mod snapshots;
 #[cfg(test)]
 pub(crate) mod tests;
 
 pub(crate) use catalog::{Catalog, Database, State, parts_hash};
-pub(crate) use handle::{Group, NotProposed, Options, Outcome};
+pub(crate) use handle::{Group, NotProposed, Outcome};
 pub(crate) use machine::Machine;
+pub(crate) use snapshots::Options;
 
 /// Why a group cannot start or go on.
 #[derive(Debug, thiserror::Error)]

@@ -249,7 +249,9 @@ impl Admin for NodeAdmin {
         if !group.serves() {
             return Err(error(group::Error::NotLeader.into()));
         }
-        match group.hand_over(Some(change.node)).await {
+        // Somebody else may have been elected instead.
+        let handed = group.hand_over(Some(change.node)).await;
+        match handed && group.leader() == Some(change.node) {
             true => Ok(self.group()),
             false => Err(Error::new(
                 Code::Unavailable,

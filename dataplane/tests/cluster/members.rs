@@ -293,6 +293,37 @@ async fn the_wished_member_leads() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hand_over_to_a_member_that_does_not_answer_stops_nobody_for_long() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let cluster = Cluster::start(dir.path(), 3).await;
+    write(&cluster, 1).await;
+    let name = "default".parse().expect("a name");
+    let leader = cluster.wait_for_leader().await;
+    let frozen = (leader + 1) % 3;
+    let id = cluster.nodes[frozen]
+        .client()
+        .list_nodes()
+        .await
+        .expect("itself")
+        .nodes[0]
+        .id;
+    cluster.nodes[frozen].freeze();
+    let refused = cluster.nodes[leader]
+        .client()
+        .change_leader(&name, id)
+        .await
+        .expect_err("it does not take over");
+    assert_eq!(refused.code(), Some(Code::Unavailable), "{refused}");
+    let others: Vec<String> = (0..3)
+        .filter(|node| *node != frozen)
+        .map(|node| cluster.nodes[node].url.clone())
+        .collect();
+    surely(&others, "INSERT INTO t (v) VALUES (1)").await;
+    cluster.nodes[frozen].wake();
+    assert_eq!(count(&cluster, frozen, ReadPolicy::Strong).await, 2);
+}
+
 /// A transaction of many entries goes through without an election: heartbeats have a connection of their own.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_transaction_costs_no_leader() {
