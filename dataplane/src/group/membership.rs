@@ -214,9 +214,23 @@ impl Group {
     /// With `retain` voters that stop voting go on learning.
     async fn change(&self, change: Change, retain: bool) -> Result<(), Error> {
         let changed = self.raft.change_membership(change, retain).await;
-        changed
+        let at = changed
+            .map_err(|error| Error::Membership(error.to_string()))?
+            .log_id;
+        // Whoever asks next is to see it: Raft tells of it a moment after it answers.
+        let wait = self.raft.wait(Some(HAND_OVER));
+        let told = wait.metrics(
+            |metrics| {
+                metrics
+                    .membership_config
+                    .log_id()
+                    .is_some_and(|known| known >= at)
+            },
+            "the membership as it was changed",
+        );
+        told.await
             .map(drop)
-            .map_err(|error| Error::Membership(error.to_string()))
+            .map_err(|error| Error::Stopped(error.to_string()))
     }
 
     /// Lets another voter lead, the furthest if none is named; answers whether it does.

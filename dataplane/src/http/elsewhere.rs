@@ -15,7 +15,7 @@ use axum::body::{Body, BodyDataStream, Bytes};
 use axum::response::{IntoResponse, Response};
 use futures::{StreamExt, stream};
 use http::request::Parts;
-use http::{HeaderName, Method, Request, StatusCode};
+use http::{HeaderName, Request, StatusCode};
 use orion_api::{Code, NodeId};
 use parking_lot::Mutex;
 use std::convert::Infallible;
@@ -101,8 +101,9 @@ fn wants(response: &Response, leaders: &dyn Leaders) -> Option<Elsewhere> {
     (is_unknown && matches!(leaders.leader(), Leader::There(_))).then_some(Elsewhere::Leader)
 }
 
+/// By its method (RFC 9110, 9.2.2), which the admin API keeps to, or by its key.
 fn may_be_repeated(parts: &Parts) -> bool {
-    parts.method == Method::GET || parts.headers.contains_key(IDEMPOTENCY_KEY)
+    parts.method.is_idempotent() || parts.headers.contains_key(IDEMPOTENCY_KEY)
 }
 
 fn unknown() -> Response {

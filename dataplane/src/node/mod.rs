@@ -223,6 +223,13 @@ impl Node {
     /// Stops: no new work, what is in flight is answered, then the log is closed.
     pub async fn stop(&self) {
         self.stop.cancel();
+        if let Some(peers) = &self.peers
+            && tokio::time::timeout(Duration::from_secs(5), peers.finish_forwarded())
+                .await
+                .is_err()
+        {
+            tracing::warn!("some requests of other nodes were not answered in time");
+        }
         self.tasks.close();
         if tokio::time::timeout(Duration::from_secs(10), self.tasks.wait())
             .await

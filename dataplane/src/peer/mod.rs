@@ -36,6 +36,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use wire::{Hello, KnownGroup, PROTOCOL};
 
 /// This node among its peers: what it answers, and its connections.
@@ -48,6 +49,8 @@ pub(crate) struct Peers {
     incoming: PathBuf,
     /// Answers requests of clients that other nodes pass on.
     router: OnceLock<axum::Router>,
+    /// Those that are being answered; closed when the node stops.
+    forwarded: TaskTracker,
     tls: Option<Tls>,
 }
 
@@ -107,6 +110,7 @@ impl Peers {
             members: RwLock::default(),
             incoming,
             router: OnceLock::new(),
+            forwarded: TaskTracker::new(),
             tls,
         }))
     }
@@ -120,6 +124,12 @@ impl Peers {
     pub(crate) fn set_router(&self, router: axum::Router) {
         // Once, at the start of the server.
         let _ = self.router.set(router);
+    }
+
+    /// No more requests of clients are taken from other nodes; waits until those that were taken are answered.
+    pub(crate) async fn finish_forwarded(&self) {
+        self.forwarded.close();
+        self.forwarded.wait().await;
     }
 
     /// Answers peers until `stop`.

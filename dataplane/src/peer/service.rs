@@ -219,7 +219,16 @@ impl Peer for Service {
         let from = self.check_meant(request.metadata())?;
         let router = self.peers.router.get().cloned();
         let router = router.ok_or_else(|| Status::unavailable("this node does not serve clients yet"))?;
+        let answering = self.peers.forwarded.token();
+        if self.peers.forwarded.is_closed() {
+            // Before anything of it is done: the other node asks somebody else.
+            return Err(Status::failed_precondition("this node stops"));
+        }
         let reply = forward::answer(router, from, request.into_inner()).await?;
-        Ok(Response::new(reply))
+        // Until the last piece is on its way.
+        let reply = reply.inspect(move |_| {
+            let _ = &answering;
+        });
+        Ok(Response::new(reply.boxed()))
     }
 }
