@@ -16,7 +16,7 @@ use orion_api::{GroupName, LogIndex, NodeId, Version};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
@@ -65,8 +65,6 @@ pub(crate) struct Group {
     pub(super) changing_members: tokio::sync::Mutex<()>,
     /// Until then no vote is given, because one that was given before a restart is forgotten.
     pub(super) votes_from: Instant,
-    /// Proposals that have no outcome yet.
-    pub(super) in_flight: Arc<AtomicUsize>,
     /// Bytes applied when the newest local snapshot was taken.
     pub(super) snapshot_bytes: AtomicU64,
 }
@@ -135,7 +133,6 @@ impl Group {
             read_indexes: ReadIndexes::default(),
             changing_members: tokio::sync::Mutex::default(),
             votes_from,
-            in_flight: Arc::default(),
             snapshot_bytes: AtomicU64::new(0),
             peers,
         });
@@ -258,11 +255,8 @@ impl Group {
         let was_sent = Arc::clone(&sent);
         let proposals = Arc::clone(self.log.proposals());
         proposals.fetch_add(1, Ordering::Relaxed);
-        let in_flight = Arc::clone(&self.in_flight);
-        in_flight.fetch_add(1, Ordering::AcqRel);
         let callback = Callback::new(move |result| {
             proposals.fetch_sub(1, Ordering::Relaxed);
-            in_flight.fetch_sub(1, Ordering::AcqRel);
             if result.is_some() || was_sent.load(Ordering::Acquire) {
                 on_outcome(outcome(result));
             }

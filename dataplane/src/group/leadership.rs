@@ -38,18 +38,22 @@ impl Leadership {
         let mut metrics = raft.metrics();
         let watched = Arc::clone(&leadership);
         tokio::spawn(async move {
+            // Metrics change with every entry, members seldom.
             let mut known = None;
             loop {
                 {
                     let metrics = metrics.borrow_watched();
-                    watched.note(&metrics);
                     let members = &metrics.membership_config;
-                    if let Some(peers) = peers.as_ref().filter(|_| known != *members.log_id()) {
-                        known = *members.log_id();
-                        for (id, node) in members.membership().nodes() {
-                            peers.links.learn_from_membership(NodeId(*id), &node.address);
+                    let found = Some((metrics.current_term, metrics.state, *members.log_id()));
+                    if std::mem::replace(&mut known, found) != found {
+                        watched.note_members(&metrics);
+                        if let Some(peers) = &peers {
+                            for (id, node) in members.membership().nodes() {
+                                peers.links.learn_from_membership(NodeId(*id), &node.address);
+                            }
                         }
                     }
+                    watched.note(&metrics);
                 }
                 if metrics.changed().await.is_err() {
                     return watched.end();
@@ -65,12 +69,15 @@ impl Leadership {
         let term = metrics.current_term;
         let leads = metrics.running_state.is_ok() && metrics.state == ServerState::Leader;
         let now = leads && metrics.last_applied.is_some_and(|id| id.leader_id.term == term);
-        if leads {
-            let membership = metrics.membership_config.membership();
-            self.lease.set_voters(term, membership.get_joint_config().clone());
-        }
         self.term.store(term, Ordering::Release);
         self.say(now && self.given_away.load(Ordering::Acquire) != term);
+    }
+
+    fn note_members(&self, metrics: &openraft::RaftMetrics<Types>) {
+        if metrics.state == ServerState::Leader {
+            let voters = metrics.membership_config.membership().get_joint_config().clone();
+            self.lease.set_voters(metrics.current_term, voters);
+        }
     }
 
     fn say(&self, serves: bool) {

@@ -48,7 +48,7 @@ impl Group {
     /// As the leader: one step towards what a node wants to be.
     pub(crate) async fn take_in(&self, join: Join) -> Result<Joined, Error> {
         if !self.serves() {
-            return Ok(self.ask_another());
+            return Ok(not_yet("this node does not lead the group"));
         }
         let _one = self.changing_members.lock().await;
         let metrics = self.metrics();
@@ -107,7 +107,7 @@ impl Group {
         }
         Ok(Joined {
             done: true,
-            ..Joined::default()
+            detail: String::new(),
         })
     }
 
@@ -190,24 +190,11 @@ impl Group {
             .await
     }
 
-    fn check_leads(&self) -> Result<(), Error> {
+    /// Only the leader may go on.
+    pub(crate) fn check_leads(&self) -> Result<(), Error> {
         match self.serves() {
             true => Ok(()),
             false => Err(Error::NotLeader),
-        }
-    }
-
-    /// Who leads, for somebody who asked the wrong one.
-    fn ask_another(&self) -> Joined {
-        let metrics = self.metrics();
-        let leader = metrics.current_leader.filter(|leader| *leader != self.node.0);
-        let membership = metrics.membership_config.membership();
-        let address = leader.and_then(|leader| Some(membership.get_node(&leader)?.address.clone()));
-        Joined {
-            done: false,
-            detail: "this node does not lead the group".into(),
-            leader: leader.unwrap_or(0),
-            leader_address: address.unwrap_or_default(),
         }
     }
 
@@ -277,7 +264,7 @@ impl Group {
     }
 
     async fn wait_until_landed(&self) {
-        let landed = self.wait_applied(|| self.in_flight.load(Ordering::Acquire) == 0);
+        let landed = self.wait_applied(|| self.log.proposals().load(Ordering::Relaxed) == 0);
         if tokio::time::timeout(LAND, landed).await.is_err() {
             tracing::warn!(group = %self.name, "leadership is handed over while commits are under way");
         }
@@ -288,6 +275,5 @@ fn not_yet(detail: &str) -> Joined {
     Joined {
         done: false,
         detail: detail.to_owned(),
-        ..Joined::default()
     }
 }

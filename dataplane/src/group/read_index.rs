@@ -9,7 +9,7 @@
 use super::{Error, Group};
 use crate::peer::wire::{ReadAt, ReadIndex};
 use openraft::ReadPolicy;
-use orion_api::{LogIndex, NodeId};
+use orion_api::LogIndex;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -134,8 +134,7 @@ impl Group {
 
     async fn ask_leader(&self, question: ReadIndex) -> Option<Confirmed> {
         let peers = self.peers.as_ref()?;
-        let leader = NodeId(self.metrics().current_leader?);
-        let link = peers.links.to(leader)?;
+        let link = peers.links.to(self.leader()?)?;
         let asked = Instant::now();
         let request = link.request(Some(&self.name), question);
         let mut control = link.control.clone();

@@ -7,6 +7,7 @@
 //! INVARIANT: a request is tried again only while it is certain that nothing of it was done, or where doing it twice is the
 //! same as once (an idempotency key, a read). A reply that got lost is `ORION_COMMIT_UNKNOWN`.
 
+use super::headers::IDEMPOTENCY_KEY;
 use super::status::{CODE, HttpError};
 use crate::peer::{Elsewhere, Link, PassError, pass_on};
 use async_trait::async_trait;
@@ -15,7 +16,7 @@ use axum::body::{Body, BodyDataStream, Bytes};
 use axum::response::{IntoResponse, Response};
 use futures::{StreamExt, stream};
 use http::request::Parts;
-use http::{HeaderName, Request, StatusCode};
+use http::{Request, StatusCode};
 use orion_api::{Code, NodeId};
 use parking_lot::Mutex;
 use std::convert::Infallible;
@@ -28,8 +29,6 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// How often it looks, besides when this node hears of a change.
 const LOOK: Duration = Duration::from_millis(25);
-
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("x-orion-idempotency-key");
 
 /// Who can answer what only the leader can.
 pub(crate) enum Leader {

@@ -14,7 +14,7 @@ const SESSION_TOKEN: HeaderName = HeaderName::from_static("x-orion-session-token
 const MIN_APPLIED: HeaderName = HeaderName::from_static("x-orion-min-applied-index");
 const READ_TIMEOUT: HeaderName = HeaderName::from_static("x-orion-read-timeout-ms");
 const MAX_STALENESS: HeaderName = HeaderName::from_static("x-orion-max-staleness-ms");
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("x-orion-idempotency-key");
+pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("x-orion-idempotency-key");
 
 /// The longest time that a read may be told to wait.
 const READ_TIMEOUT_MAX: Duration = Duration::from_secs(60);

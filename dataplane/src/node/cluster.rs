@@ -7,7 +7,7 @@
 use super::options::Cluster;
 use crate::causes;
 use crate::group::{self, Group};
-use crate::owner::{Chains, Founded, Founding, Incarnation};
+use crate::owner::{Chains, Founded, Founding};
 use crate::peer::wire::{Join, Joined, Known};
 use crate::peer::{self, Peers};
 use futures::future::join_all;
@@ -85,11 +85,7 @@ impl Companion {
         }
         let known = self.greet().await;
         if !self.group.is_initialized().await? {
-            let founding = Founding {
-                group: self.group.name.clone(),
-                incarnation: Incarnation(1),
-                founder: self.group.node,
-            };
+            let founding = Founding::first(self.group.name.clone(), self.group.node);
             match self.chains.found(&founding).await? {
                 Founded::Ours => {
                     self.group.initialize(self.cluster.advertise.clone()).await?;
@@ -150,25 +146,25 @@ impl Companion {
         candidates.dedup();
         let mut answer = Err(Error::NobodyLeads(founder));
         for (leader, address) in candidates {
-            if leader == self.group.node {
-                answer = self.answered(self.take_in_here().await?);
-                continue;
+            let joined = if leader == self.group.node {
+                // The leader that has moved notes it itself.
+                self.group.take_in(self.wish()).await?
+            } else {
+                self.peers.links.learn_from_membership(leader, &address);
+                match self.ask(leader).await {
+                    Ok(joined) => joined,
+                    Err(error) => {
+                        answer = Err(error);
+                        continue;
+                    }
+                }
+            };
+            if joined.done {
+                return Ok(());
             }
-            self.peers.links.learn_from_membership(leader, &address);
-            match self.ask(leader).await {
-                Ok(joined) if joined.done => return Ok(()),
-                Ok(joined) => answer = self.answered(joined),
-                Err(error) => answer = Err(error),
-            }
+            answer = Err(Error::NotYet(joined.detail));
         }
         answer
-    }
-
-    fn answered(&self, joined: Joined) -> Result<(), Error> {
-        match joined.done {
-            true => Ok(()),
-            false => Err(Error::NotYet(joined.detail)),
-        }
     }
 
     fn wish(&self) -> Join {
@@ -179,11 +175,6 @@ impl Companion {
             format_level: crate::entry::FORMAT_LEVEL,
             was_member: self.was_member,
         }
-    }
-
-    /// The leader that has moved notes it itself.
-    async fn take_in_here(&self) -> Result<Joined, Error> {
-        Ok(self.group.take_in(self.wish()).await?)
     }
 
     async fn ask(&self, leader: NodeId) -> Result<Joined, Error> {

@@ -131,7 +131,7 @@ impl Node {
                 "\"{name}\" is a name that the service uses itself; choose another"
             )));
         }
-        self.check_leads()?;
+        self.group.check_leads()?;
         // An operation's database has the operation's id, so that a repetition finds what it made.
         let id = operation.map_or_else(DatabaseId::random, |operation| {
             DatabaseId::from_bytes(*operation.as_bytes())
@@ -165,14 +165,6 @@ impl Node {
         };
         self.commit_create(id, &name, limits).await?;
         self.get(name.as_str())
-    }
-
-    /// Before anything is written to the object store: another node will do it.
-    fn check_leads(&self) -> Result<(), LifecycleError> {
-        match self.group.serves() {
-            true => Ok(()),
-            false => Err(group::Error::NotLeader.into()),
-        }
     }
 
     /// A name that is held by a database of this group that no `Create` followed: it was interrupted.
@@ -216,7 +208,7 @@ impl Node {
         name: &str,
         change: impl FnOnce(&Limits) -> Limits,
     ) -> Result<DatabaseInfo, LifecycleError> {
-        self.check_leads()?;
+        self.group.check_leads()?;
         // One after the other: each entry holds all limits.
         let _one = self.changing_limits.lock().await;
         let database = self
@@ -237,7 +229,7 @@ impl Node {
 
     /// Drops a database: it is not served any more, and its objects go when retention is over.
     pub async fn drop_database(&self, name: &str) -> Result<DatabaseInfo, LifecycleError> {
-        self.check_leads()?;
+        self.group.check_leads()?;
         let database = self
             .group
             .catalog

@@ -20,7 +20,7 @@ use crate::group::Group;
 use crate::log::Disk;
 use crate::materialize::Scheduler;
 use crate::overlay::{PageCache, Pages};
-use crate::owner::{Chains, Founded, Founding, Incarnation};
+use crate::owner::{Chains, Founded, Founding};
 use crate::peer::{self, Peers};
 use crate::store::Store;
 use bytes::Bytes;
@@ -304,11 +304,7 @@ async fn start_group(
     let name = options.group.clone();
     let log = disk.group(name.as_str());
     if peers.is_none() && !log.is_begun() {
-        let founding = Founding {
-            group: name.clone(),
-            incarnation: Incarnation(1),
-            founder: id,
-        };
+        let founding = Founding::first(name.clone(), id);
         if let Founded::By(founder) = chains.found(&founding).await? {
             return Err(Error::OtherFounder { group: name, founder });
         }

@@ -21,6 +21,17 @@ pub struct Founding {
     pub founder: NodeId,
 }
 
+impl Founding {
+    /// The first incarnation.
+    pub fn first(group: GroupName, founder: NodeId) -> Founding {
+        Founding {
+            group,
+            incarnation: Incarnation(1),
+            founder,
+        }
+    }
+}
+
 /// What came of wanting to begin a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Founded {

@@ -192,7 +192,7 @@ impl Link {
 
 /// A node id as it stands in metadata.
 fn id_text(node: u64) -> AsciiMetadataValue {
-    let text = format!("{node:016x}");
+    let text = NodeId(node).to_string();
     // Sixteen digits are ASCII.
     AsciiMetadataValue::try_from(text).unwrap_or_else(|_| AsciiMetadataValue::from(node))
 }

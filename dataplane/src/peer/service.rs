@@ -64,21 +64,19 @@ struct Service {
 }
 
 /// Node id in metadata.
-fn id(metadata: &MetadataMap, key: &str) -> Option<u64> {
-    u64::from_str_radix(metadata.get(key)?.to_str().ok()?, 16).ok()
+fn id(metadata: &MetadataMap, key: &str) -> Option<NodeId> {
+    metadata.get(key)?.to_str().ok()?.parse().ok()
 }
 
 impl Service {
     /// INVARIANT: whoever means another node gets nothing but that.
     fn check_meant(&self, metadata: &MetadataMap) -> Result<NodeId, Status> {
-        let own = self.peers.own.node;
+        let own = NodeId(self.peers.own.node);
         if id(metadata, TO) != Some(own) {
-            let text = format!("this is node {}, not the one that is meant", NodeId(own));
+            let text = format!("this is node {own}, not the one that is meant");
             return Err(Status::failed_precondition(text));
         }
-        let from = id(metadata, FROM)
-            .ok_or_else(|| Status::invalid_argument("the call does not say who it is from"))?;
-        Ok(NodeId(from))
+        id(metadata, FROM).ok_or_else(|| Status::invalid_argument("the call does not say who it is from"))
     }
 
     fn member(&self, metadata: &MetadataMap) -> Result<Arc<dyn Member>, Status> {

@@ -246,9 +246,7 @@ impl Admin for NodeAdmin {
         if group.leader() == Some(change.node) {
             return Ok(self.group());
         }
-        if !group.serves() {
-            return Err(error(group::Error::NotLeader.into()));
-        }
+        group.check_leads().map_err(membership)?;
         // Somebody else may have been elected instead.
         let handed = group.hand_over(Some(change.node)).await;
         match handed && group.leader() == Some(change.node) {

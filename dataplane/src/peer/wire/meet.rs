@@ -89,12 +89,6 @@ pub(crate) struct Joined {
     /// Where it stands, for the log of the one who asks.
     #[prost(string, tag = "2")]
     pub(crate) detail: String,
-    /// Ask this node instead; 0 if nobody leads now.
-    #[prost(fixed64, tag = "3")]
-    pub(crate) leader: u64,
-    /// Where that one is reached.
-    #[prost(string, tag = "4")]
-    pub(crate) leader_address: String,
 }
 
 /// A follower wants to answer strong reads.
