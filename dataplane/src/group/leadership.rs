@@ -5,7 +5,7 @@ use crate::peer::Peers;
 use crate::raft::{Lease, Types};
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::{Raft, ServerState};
-use orion_api::NodeId;
+use orion_api::{LogIndex, NodeId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::watch;
@@ -98,6 +98,11 @@ impl Leadership {
     /// True if this node leads, and nobody else can have been elected yet.
     pub(super) fn is_certain(&self) -> bool {
         self.serves() && self.lease.holds()
+    }
+
+    /// The newest index that anybody else may have applied, where this node [is certain](Leadership::is_certain).
+    pub(super) fn told(&self) -> LogIndex {
+        LogIndex(self.lease.told())
     }
 
     /// Another node may be elected at once: this one serves no more in this term, and what was certain is so no more.

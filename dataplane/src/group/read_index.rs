@@ -3,16 +3,19 @@
 //! The leader knows by its lease, or asks a quorum. A follower asks the leader; all that wait at a time share one
 //! question. Source: Ongaro, "Consensus: bridging theory and practice", 6.4.
 //!
-//! INVARIANT: the index is taken after the read was asked for, and holds everything that was acknowledged to anybody before.
-//! Only what is applied is acknowledged, so on a certain leader the applied index is enough.
+//! INVARIANT: the index is taken after the read was asked for, and holds everything that was acknowledged or shown to anybody
+//! before. Writes are acknowledged when the leader has applied them. But a follower may have applied more than the leader,
+//! as soon as it was told that it is committed, and have shown it: so on a certain leader what was told counts too. Tested by
+//! `what_a_follower_showed_the_leader_shows_too`.
 
 use super::{Error, Group};
+use crate::clock::Boottime;
 use crate::peer::wire::{ReadAt, ReadIndex};
 use openraft::ReadPolicy;
 use orion_api::LogIndex;
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// How long the leader has to answer.
@@ -36,20 +39,24 @@ struct State {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Confirmed {
     /// When it was asked, by this node's clock.
-    asked: Instant,
+    ///
+    /// INVARIANT: a copy gets older while the machine sleeps. Tested by `a_copy_gets_older_while_its_machine_sleeps`.
+    asked: Boottime,
     index: LogIndex,
 }
 
 impl Group {
     /// True if a strong read may be answered from what is applied here, at once.
     pub(crate) fn is_current(&self) -> bool {
-        self.leadership.is_certain()
+        self.leadership.is_certain() && self.applied_index() >= self.leadership.told()
     }
 
     /// Waits until everything is applied here that was acknowledged before the call. With `by_quorum` a quorum is asked,
     /// also where a lease would do.
     pub(crate) async fn catch_up(self: &Arc<Group>, by_quorum: bool) -> Result<(), Error> {
-        if !by_quorum && self.is_current() {
+        if !by_quorum && self.leadership.is_certain() {
+            let told = self.leadership.told();
+            self.wait_applied(|| self.applied_index() >= told).await;
             return Ok(());
         }
         if self.serves() {
@@ -85,9 +92,9 @@ impl Group {
 
     /// As the leader, for a follower.
     pub(super) async fn read_at(&self, question: ReadIndex) -> Result<ReadAt, Error> {
-        let index = self.applied_index();
+        let index = self.applied_index().max(self.leadership.told());
         // The index first: while the lease held nobody else acknowledged anything.
-        if !question.by_quorum && self.is_current() {
+        if !question.by_quorum && self.leadership.is_certain() {
             return Ok(ReadAt { index: index.0 });
         }
         if !self.serves() {
@@ -135,7 +142,7 @@ impl Group {
     async fn ask_leader(&self, question: ReadIndex) -> Option<Confirmed> {
         let peers = self.peers.as_ref()?;
         let link = peers.links.to(self.leader()?)?;
-        let asked = Instant::now();
+        let asked = Boottime::now();
         let request = link.request(Some(&self.name), question);
         let mut control = link.control.clone();
         let answer = tokio::time::timeout(ANSWER, control.read_index(request))

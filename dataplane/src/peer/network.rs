@@ -2,7 +2,8 @@
 
 use super::wire::{Append, Appended, Ballot, Malformed, SnapshotTaken, Transfer};
 use super::{Link, Peers, snapshot};
-use crate::raft::{Boottime, Lease, Place, SnapshotFile, Types, Vote};
+use crate::clock::Boottime;
+use crate::raft::{Lease, Place, SnapshotFile, Types, Vote};
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
@@ -75,6 +76,13 @@ fn refused(status: tonic::Status) -> CallError {
     RPCError::Unreachable(unreachable(&status))
 }
 
+/// INVARIANT: no member learns from this one that an entry is committed before the lease knows that it will.
+fn tells(lease: &Lease, request: &AppendEntriesRequest<Types>) {
+    if let Some(committed) = &request.leader_commit {
+        lease.tells(committed.index);
+    }
+}
+
 fn malformed(error: Malformed) -> CallError {
     RPCError::Network(NetworkError::new(&error))
 }
@@ -121,6 +129,7 @@ impl RaftNetworkV2<Types> for Connection {
     ) -> Result<AppendEntriesResponse<Types>, CallError> {
         let link = self.link()?;
         let term = request.vote.leader_id.term;
+        tells(&self.network.lease, &request);
         let message = self.request(&link, Append::from(request));
         let sent = Boottime::now();
         let appended = link.control.clone().heartbeat(message).await.map_err(refused)?;
@@ -150,8 +159,10 @@ impl RaftNetworkV2<Types> for Connection {
             // Answers come in the order of the requests.
             let under_way: Arc<Mutex<VecDeque<(u64, Boottime)>>> = Arc::default();
             let sent = Arc::clone(&under_way);
+            let lease = Arc::clone(&self.network.lease);
             let messages = requests.map(move |request| {
                 let term = request.vote.leader_id.term;
+                tells(&lease, &request);
                 sent.lock().push_back((term, Boottime::now()));
                 Append::from(request)
             });

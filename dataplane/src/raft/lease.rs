@@ -13,8 +13,8 @@
 //!
 //! Source: Ongaro, "Consensus: bridging theory and practice", 6.4.1.
 
+use crate::clock::Boottime;
 use parking_lot::Mutex;
-use rustix::time::{ClockId, clock_gettime};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -25,18 +25,6 @@ pub(crate) const LEASE: Duration = Duration::from_millis(300);
 /// What the leader trusts of it, in nanoseconds: 0.8, so that clocks may run apart by a quarter.
 const TRUSTED: u64 = LEASE.as_nanos() as u64 / 10 * 8;
 
-/// Nanoseconds of a clock that no one sets and that goes on while the machine sleeps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Boottime(pub(crate) u64);
-
-impl Boottime {
-    /// By this machine's clock.
-    pub(crate) fn now() -> Boottime {
-        let now = clock_gettime(ClockId::Boottime);
-        Boottime(now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64)
-    }
-}
-
 /// What a leader knows of its followers, and what follows from it.
 #[derive(Debug)]
 pub(crate) struct Lease {
@@ -44,6 +32,8 @@ pub(crate) struct Lease {
     state: Mutex<State>,
     /// The lease holds before this, in nanoseconds of [`Boottime`].
     until: AtomicU64,
+    /// The newest index that another member may know to be committed.
+    told: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -63,7 +53,19 @@ impl Lease {
             own,
             state: Mutex::default(),
             until: AtomicU64::new(0),
+            told: AtomicU64::new(0),
         }
+    }
+
+    /// What is committed up to `index` is about to be told to another member, which may apply and show it before this one
+    /// does.
+    pub(crate) fn tells(&self, index: u64) {
+        self.told.fetch_max(index, Ordering::SeqCst);
+    }
+
+    /// Nobody shows anything of this leader's term that is newer.
+    pub(crate) fn told(&self) -> u64 {
+        self.told.load(Ordering::SeqCst)
     }
 
     /// True if no other leader can have been elected before now.

@@ -11,7 +11,7 @@ use orion_api::admin::Role;
 use std::fmt;
 
 pub(crate) use callback::Callback;
-pub(crate) use lease::{Boottime, LEASE, Lease};
+pub(crate) use lease::{LEASE, Lease};
 pub(crate) use solitary::Solitary;
 
 /// Types of one group's Raft. Written out, because openraft's macro takes no responder of our own.

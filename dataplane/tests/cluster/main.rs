@@ -9,10 +9,16 @@
 )]
 
 mod chaos;
+mod disks;
+mod ground;
 mod laws;
 mod links;
 mod members;
 mod nemesis;
 mod nodes;
+mod reads;
+#[path = "../support/s3.rs"]
+#[allow(dead_code, reason = "shared with the tests of the store")]
+mod s3;
 #[path = "../support/seed.rs"]
 mod seed;

@@ -1,12 +1,14 @@
 //! Processes of a group, and what can happen to them.
 
+use crate::ground::{Ground, Place};
 use crate::links::{Links, own_ip};
+use crate::s3::Trouble;
 use orion_api::admin::{Group, RaftState};
 use orion_api::client::Client;
 use rustix::process::{Pid, Signal, kill_process};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,6 +21,10 @@ pub struct Node {
     pub number: usize,
     /// Where clients reach it.
     pub url: String,
+    /// What it stands on.
+    pub place: Place,
+    /// What its next process finds in its environment: orders to its failpoints.
+    pub orders: Vec<(&'static str, String)>,
     config: PathBuf,
     child: Option<Child>,
 }
@@ -27,13 +33,19 @@ pub struct Node {
 pub struct Cluster {
     pub nodes: Vec<Node>,
     pub links: Arc<Links>,
+    pub ground: Ground,
     dir: PathBuf,
 }
 
 impl Cluster {
     /// `many` nodes, all started at once, and waits until each serves.
     pub async fn start(dir: &Path, many: usize) -> Cluster {
-        let mut cluster = Cluster::prepare(dir, many).await;
+        Cluster::start_on(Ground::default(), dir, many).await
+    }
+
+    /// The same, on this ground.
+    pub async fn start_on(ground: Ground, dir: &Path, many: usize) -> Cluster {
+        let mut cluster = Cluster::prepare_on(ground, dir, many).await;
         cluster.nodes.iter_mut().for_each(Node::start);
         cluster.wait_until_ready().await;
         let all_vote = |group: &Group| group.members.iter().filter(|member| member.votes).count() == many;
@@ -45,27 +57,44 @@ impl Cluster {
 
     /// `many` nodes that are not started yet.
     pub async fn prepare(dir: &Path, many: usize) -> Cluster {
+        Cluster::prepare_on(Ground::default(), dir, many).await
+    }
+
+    /// The same, on this ground.
+    pub async fn prepare_on(ground: Ground, dir: &Path, many: usize) -> Cluster {
         let links = Links::new();
         let mut cluster = Cluster {
             nodes: Vec::new(),
             links,
+            ground,
             dir: dir.to_owned(),
         };
-        let mut places = Vec::new();
+        let mut addresses = Vec::new();
         for number in 0..many {
-            places.push(cluster.place(number).await);
+            addresses.push(cluster.address(number).await);
         }
-        let peers: Vec<String> = places.iter().map(|place| place.advertise.to_string()).collect();
-        for place in &places {
-            cluster.nodes.push(cluster.node(place, &peers));
+        for address in &addresses {
+            cluster.configure(address, &addresses);
+            cluster.nodes.push(Node {
+                number: address.number,
+                url: address.url(),
+                place: Place::new(&cluster.ground, &cluster.data(address.number)),
+                orders: Vec::new(),
+                config: cluster.config(address.number),
+                child: None,
+            });
         }
         cluster
     }
 
+    fn data(&self, number: usize) -> PathBuf {
+        self.dir.join(format!("node{number}"))
+    }
+
     /// New addresses for a node.
-    async fn place(&self, number: usize) -> Place {
+    async fn address(&self, number: usize) -> Address {
         let listen = SocketAddr::new(own_ip(number), free_port(own_ip(number)));
-        Place {
+        Address {
             number,
             listen,
             advertise: self.links.before(number, listen).await,
@@ -73,41 +102,44 @@ impl Cluster {
         }
     }
 
-    fn node(&self, place: &Place, peers: &[String]) -> Node {
-        let (dir, number) = (&self.dir, place.number);
-        let config = dir.join(format!("node{number}.yaml"));
+    /// Writes the configuration of a node.
+    fn configure(&self, address: &Address, all: &[Address]) {
+        let (dir, number) = (&self.dir, address.number);
+        let peers: Vec<String> = all.iter().map(|address| address.advertise.to_string()).collect();
         let text = format!(
-            "data_dir: {data}\nlisten: 127.0.0.1:{clients}\nobject_store:\n  url: file://{objects}\nmaterialize:\n  flush_bytes: 65536\n  age_seconds: 1\n  snapshot_log_bytes: 262144\ncluster:\n  listen: {listen}\n  advertise: {advertise}\n  peers: [{peers}]\nlog:\n  filter: {filter}\n",
-            data = dir.join(format!("node{number}")).display(),
-            clients = place.clients,
-            objects = dir.join("objects").display(),
-            listen = place.listen,
-            advertise = place.advertise,
+            "data_dir: {data}\nlisten: 127.0.0.1:{clients}\nobject_store:\n{objects}materialize:\n  flush_bytes: 65536\n  age_seconds: 1\n  snapshot_log_bytes: 262144\ncluster:\n  listen: {listen}\n  advertise: {advertise}\n  peers: [{peers}]\n{cluster}log:\n  filter: {filter}\n{more}",
+            data = self.data(number).display(),
+            clients = address.clients,
+            objects = self.ground.object_store(dir),
+            listen = address.listen,
+            advertise = address.advertise,
+            cluster = self.ground.cluster.get(number).map_or("", String::as_str),
+            more = self.ground.more,
             filter = std::env::var("ORION_CLUSTER_LOG").unwrap_or_else(|_| "warn,openraft=error".into()),
             peers = peers.join(", "),
         );
-        std::fs::write(&config, text).expect("the configuration is written");
-        Node {
-            number,
-            url: format!("http://127.0.0.1:{}", place.clients),
-            config,
-            child: None,
-        }
+        std::fs::write(self.config(number), text).expect("the configuration is written");
+    }
+
+    fn config(&self, number: usize) -> PathBuf {
+        self.dir.join(format!("node{number}.yaml"))
     }
 
     /// Gives all nodes other addresses. They must be stopped.
     pub async fn move_all(&mut self) {
-        let mut places = Vec::new();
+        let mut addresses = Vec::new();
         for number in 0..self.nodes.len() {
-            places.push(self.place(number).await);
+            addresses.push(self.address(number).await);
         }
-        let peers: Vec<String> = places.iter().map(|place| place.advertise.to_string()).collect();
-        self.nodes = places.iter().map(|place| self.node(place, &peers)).collect();
+        for address in &addresses {
+            self.configure(address, &addresses);
+            self.nodes[address.number].url = address.url();
+        }
     }
 
     /// The data of a node is lost.
     pub fn lose_disk(&self, number: usize) {
-        std::fs::remove_dir_all(self.dir.join(format!("node{number}"))).expect("its folder is gone");
+        std::fs::remove_dir_all(self.data(number)).expect("its folder is gone");
     }
 
     /// Waits until every node that runs serves.
@@ -159,9 +191,18 @@ impl Cluster {
         }
     }
 
-    /// Every process runs and every link works again.
-    pub async fn repair(&mut self) {
+    /// Links, disks and the object store work again.
+    pub fn mend(&self) {
         self.links.heal();
+        if let Some(server) = &self.ground.s3 {
+            server.make(Trouble::default());
+        }
+        self.nodes.iter().for_each(|node| node.place.empty());
+    }
+
+    /// Everything works, and every process runs and serves.
+    pub async fn repair(&mut self) {
+        self.mend();
         for node in &mut self.nodes {
             node.wake();
             if !node.is_running() {
@@ -172,21 +213,28 @@ impl Cluster {
     }
 }
 
-struct Place {
+struct Address {
     number: usize,
     listen: SocketAddr,
     advertise: SocketAddr,
     clients: u16,
 }
 
+impl Address {
+    fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.clients)
+    }
+}
+
 impl Node {
     /// Starts its process.
     pub fn start(&mut self) {
-        let mut command = Command::new(binary());
+        let mut command = self.place.command(&binary());
         command
             .arg("server")
             .arg("--config")
             .arg(&self.config)
+            .envs(self.orders.iter().map(|(name, order)| (name, order)))
             .stdout(Stdio::null());
         self.child = Some(command.spawn().expect("the server starts"));
     }

@@ -3,7 +3,9 @@
 //! `ORION_DIE_AT=<failpoint>:<n>` kills the process, as kill -9 does, when it passes the point for the n-th
 //! time. `ORION_STOP_AT` stops it there, as SIGSTOP does, until somebody sends SIGCONT. Names are
 //! `module::step`; the crash tests list those on the way of data. `ORION_SLOW_AT=<failpoint>:<ms>` makes it take
-//! so much longer each time.
+//! so much longer each time. [`clocks`] can be set, too.
+
+pub(crate) mod clocks;
 
 use parking_lot::Mutex;
 use rustix::process::{Signal, getpid, kill_process};
@@ -13,6 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Arms what the environment orders.
 pub(crate) fn arm() -> anyhow::Result<()> {
+    clocks::follow()?;
     let mut orders: BTreeMap<String, Vec<(u64, Signal)>> = BTreeMap::new();
     for (variable, signal) in [("ORION_DIE_AT", Signal::KILL), ("ORION_STOP_AT", Signal::STOP)] {
         if let Some((point, n)) = ordered(variable)? {
