@@ -1,8 +1,10 @@
 //! All laws at once, on one group, while faults strike.
 
+use crate::ground::Ground;
 use crate::laws::{accounts, bounds, lists, retries, sessions};
 use crate::nemesis;
 use crate::nodes::{Cluster, PATIENCE};
+use crate::s3::S3Server;
 use crate::seed::seeded;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -11,6 +13,9 @@ use tokio_util::sync::CancellationToken;
 
 /// Faults in one round.
 const FAULTS: usize = 6;
+
+/// A small disk: a few segments of the log, their spares, and a local snapshot.
+const DISK_MIB: u32 = 96;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_laws_hold_whatever_happens() {
@@ -22,9 +27,26 @@ async fn the_laws_hold_whatever_happens() {
     }
 }
 
+/// A folder or an S3 server; the machine's disk or small ones.
+async fn ground(rng: &mut SmallRng) -> Ground {
+    let seed = rng.random();
+    let (on_s3, on_small_disks) = (rng.random_bool(0.5), rng.random_bool(0.5));
+    println!("on S3: {on_s3}, on small disks: {on_small_disks}");
+    let s3 = match on_s3 {
+        true => Some(S3Server::start(seed).await.expect("the server")),
+        false => None,
+    };
+    Ground {
+        s3,
+        disk_mib: on_small_disks.then_some(DISK_MIB),
+        ..Ground::default()
+    }
+}
+
 async fn run(rng: &mut SmallRng) {
     let dir = tempfile::tempdir().expect("a folder");
-    let mut cluster = Cluster::start(dir.path(), 3).await;
+    let ground = ground(rng).await;
+    let mut cluster = Cluster::start_on(ground, dir.path(), 3).await;
     let urls: Vec<String> = cluster.nodes.iter().map(|node| node.url.clone()).collect();
     let clock = Instant::now();
     let lists = lists::Law::begin(&urls, clock).await;

@@ -2,6 +2,8 @@
 //! other side. What a rule says holds for bytes in their direction, on whichever connection they travel.
 
 use parking_lot::Mutex;
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +23,16 @@ pub struct Rule {
     pub cut: bool,
     /// They arrive so much later.
     pub delay: Duration,
+    /// So many of 1,000 packets are lost. Under TCP that is a pause until they are sent again, and a connection that breaks
+    /// where it happens too often.
+    pub lost: u32,
 }
+
+/// How long TCP waits before it sends again: the least that Linux does.
+const AGAIN: Duration = Duration::from_millis(200);
+
+/// Of so many losses one breaks the connection.
+const BREAKS: u32 = 8;
 
 type Rules = [[Rule; NODES]; NODES];
 
@@ -121,11 +132,18 @@ async fn pass(
     (sender, receiver): (usize, usize),
 ) {
     let mut buffer = vec![0; 64 << 10];
+    let mut dice = SmallRng::seed_from_u64((sender * NODES + receiver) as u64);
     loop {
         let Ok(read @ 1..) = from.read(&mut buffer).await else {
             return;
         };
-        let delay = rules.borrow()[sender][receiver].delay;
+        let Rule { delay, lost, .. } = rules.borrow()[sender][receiver];
+        if dice.random_range(0..1000) < lost {
+            if dice.random_range(0..BREAKS) == 0 {
+                return;
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }
