@@ -53,6 +53,11 @@ enum Command {
         /// Its name.
         name: DatabaseName,
     },
+    /// Read all pages of a database on the node that is asked, and show their checksum: equal on all members.
+    Checksum {
+        /// Its name.
+        name: DatabaseName,
+    },
     /// Change a database's limits, at once.
     SetLimits {
         /// Its name.
@@ -210,16 +215,17 @@ async fn ask(client: &Client, command: &Command, format: Format, out: &mut impl 
                 limits: limits.into(),
                 group: group.clone(),
             };
-            format.print(&client.create_database(&wish).await?, database, out)
+            format.print(&client.create_database(&wish).await?, fields, out)
         }
-        Command::Get { name } => format.print(&client.get_database(name).await?, database, out),
+        Command::Get { name } => format.print(&client.get_database(name).await?, fields, out),
+        Command::Checksum { name } => format.print(&client.checksum(name).await?, fields, out),
         Command::SetLimits { name, limits, reset } => {
             let change = ChangeDatabase {
                 limits: limits.change(reset),
             };
-            format.print(&client.change_database(name, &change).await?, database, out)
+            format.print(&client.change_database(name, &change).await?, fields, out)
         }
-        Command::Drop { name } => format.print(&client.drop_database(name).await?, database, out),
+        Command::Drop { name } => format.print(&client.drop_database(name).await?, fields, out),
         Command::Groups(GroupCommand::List) => {
             let all = client.list_groups().await?.groups;
             format.print(&all, |all| groups(all), out)
@@ -264,12 +270,12 @@ pub(super) fn databases(all: &[Database]) -> Rows {
     rows
 }
 
-/// A line for each field: one database has room.
-fn database(database: &Database) -> Rows {
+/// A line for each field: one object has room.
+fn fields(object: &impl serde::Serialize) -> Rows {
     let mut rows = Rows::new(&["FIELD", "VALUE"]);
     flatten(
         String::new(),
-        &serde_json::to_value(database).unwrap_or_default(),
+        &serde_json::to_value(object).unwrap_or_default(),
         &mut rows,
     );
     rows
@@ -413,7 +419,7 @@ mod tests {
     #[test]
     fn one_database_shows_every_field() {
         let mut out = Vec::new();
-        database(&sample()).print(&mut out).expect("memory");
+        fields(&sample()).print(&mut out).expect("memory");
         let text = String::from_utf8(out).expect("UTF-8");
         for part in ["size_bytes", "8192", "http://h/appdb/", "epoch"] {
             assert!(text.contains(part), "{text}");

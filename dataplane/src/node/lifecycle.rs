@@ -11,8 +11,9 @@ use crate::causes;
 use crate::clock::now_ms;
 use crate::entry::{self, Kind, Limits};
 use crate::group::{self, State};
+use crate::overlay::{self, Snapshot, SumError};
 use crate::owner::{Cause, Incarnation, NameClaim, Owner};
-use crate::page::Chain;
+use crate::page::{Chain, Checksum};
 use bytes::Bytes;
 use orion_api::{Code, DatabaseId, DatabaseName, Epoch, Version};
 use std::sync::Arc;
@@ -58,6 +59,15 @@ pub struct DatabaseInfo {
     pub purged_at_ms: Option<u64>,
     /// Its limits; 0 is the node's default.
     pub limits: Limits,
+}
+
+/// The pages of a version, summed up.
+#[derive(Clone, Debug)]
+pub(crate) struct Summed {
+    /// The version.
+    pub(crate) snapshot: Arc<Snapshot>,
+    /// Of all its pages.
+    pub(crate) checksum: Checksum,
 }
 
 /// Why a database was not created or dropped.
@@ -199,6 +209,17 @@ impl Node {
             Err(group::Error::Refused(_)) if self.group.catalog.get(id).is_some() => Ok(()),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// The checksum of a database's pages as this node has them, at the newest version that is applied here. `None` if
+    /// there is no such database.
+    pub(crate) async fn checksum(&self, name: &str) -> Result<Option<Summed>, SumError> {
+        let Some(database) = self.group.catalog.find(name) else {
+            return Ok(None);
+        };
+        let snapshot = database.published.load_full();
+        let checksum = overlay::sum(&self.group.pages, &snapshot).await?;
+        Ok(Some(Summed { snapshot, checksum }))
     }
 
     /// Changes a database's limits. Whoever uses it is held to them from its next statement on; a stream to

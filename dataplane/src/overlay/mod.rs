@@ -25,6 +25,7 @@ mod expiries;
 mod pages;
 mod slot;
 mod snapshot;
+mod sum;
 #[cfg(test)]
 mod tests;
 
@@ -33,3 +34,4 @@ pub(crate) use expiries::Expiries;
 pub(crate) use pages::{Pages, Patience, SnapshotView};
 pub(crate) use slot::{Content, Prior, Slot};
 pub(crate) use snapshot::{CHAIN_MAX, Snapshot, StoredRecord};
+pub(crate) use sum::{SumError, sum};

@@ -1,6 +1,6 @@
 //! Random histories of one database against a model that keeps every page of every version.
 
-use super::{CHAIN_MAX, PageCache, Pages, Snapshot};
+use super::{CHAIN_MAX, PageCache, Pages, Snapshot, sum};
 use crate::base::{Bases, Checkpoint, Options, Writer};
 use crate::entry::{Commit, CommitBody, PageChange, PageContent, Record};
 use crate::page::{Delta, PageNo, checksum};
@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
+use xxhash_rust::xxh3::Xxh3;
 
 const PAGE: usize = 512;
 const EPOCH: Epoch = Epoch(3);
@@ -246,7 +247,7 @@ impl<'a> Run<'a> {
         self.check_one(&self.model, &self.current);
     }
 
-    fn check_one(&self, model: &Version, snapshot: &Snapshot) {
+    fn check_one(&self, model: &Version, snapshot: &Arc<Snapshot>) {
         assert_eq!(snapshot.extent.page_count as usize, model.pages.len());
         for (no, expected) in (1u32..).zip(&model.pages) {
             let no = PageNo::new(no).expect("from 1");
@@ -257,6 +258,7 @@ impl<'a> Run<'a> {
             let image = self.pages.page(snapshot, no).expect("it reads");
             assert!(image == expected, "{at}");
         }
+        self.check_sum(model, snapshot);
         for key in 0..6 {
             let key = [b'k', key];
             let value = self.pages.record(snapshot, &key).expect("it reads");
@@ -277,6 +279,20 @@ impl<'a> Run<'a> {
             );
             assert!(no.get() <= snapshot.extent.page_count, "a slot of page {no}");
         }
+    }
+
+    /// The sum of a version is that of its pages, wherever they are.
+    fn check_sum(&self, model: &Version, snapshot: &Arc<Snapshot>) {
+        let mut expected = Xxh3::new();
+        let size = snapshot.extent.page_size.map_or(0, |size| size.bytes());
+        expected.update(&size.to_be_bytes());
+        expected.update(&(model.pages.len() as u32).to_be_bytes());
+        for (no, page) in (1u32..).zip(&model.pages) {
+            let no = PageNo::new(no).expect("from 1");
+            expected.update(&checksum(self.database, no, page).0.to_be_bytes());
+        }
+        let found = self.runtime.block_on(sum(&self.pages, snapshot));
+        assert_eq!(found.expect("it reads").0, expected.digest());
     }
 
     /// Records that are not over are there, as they were written, and are counted; of those that are over the

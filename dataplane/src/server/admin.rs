@@ -10,9 +10,9 @@ use crate::{entry, group};
 use async_trait::async_trait;
 use openraft::ServerState;
 use orion_api::admin::{
-    BlobMetrics, ChangeDatabase, ChangeLeader, ChangeMembers, CreateDatabase, Database, DatabaseList,
-    DatabaseState, Group, GroupList, Limits, ListDatabases, Member, Metrics, Node as NodeObject, NodeList,
-    RaftMetrics, RaftState, Role, StorageMetrics,
+    BlobMetrics, ChangeDatabase, ChangeLeader, ChangeMembers, CreateDatabase, Database, DatabaseChecksum,
+    DatabaseList, DatabaseState, Group, GroupList, Limits, ListDatabases, Member, Metrics,
+    Node as NodeObject, NodeList, RaftMetrics, RaftState, Role, StorageMetrics,
 };
 use orion_api::{Code, DatabaseName, GroupName, LogIndex, NodeId};
 use std::sync::Arc;
@@ -189,6 +189,27 @@ impl Admin for NodeAdmin {
             .find(&name)
             .ok_or_else(|| error(LifecycleError::NotFound(name.to_string())))?;
         Ok(self.database(info))
+    }
+
+    async fn checksum(&self, name: DatabaseName) -> Result<DatabaseChecksum, Error> {
+        let summed = self.node.checksum(name.as_str()).await.map_err(|error| {
+            let code = if error.is_damage() {
+                Code::Corrupt
+            } else {
+                Code::Unavailable
+            };
+            Error::new(code, causes::text(&error))
+        })?;
+        let summed = summed.ok_or_else(|| error(LifecycleError::NotFound(name.to_string())))?;
+        Ok(DatabaseChecksum {
+            id: summed.snapshot.database,
+            node: self.node.id(),
+            epoch: summed.snapshot.epoch,
+            version: summed.snapshot.version,
+            page_count: summed.snapshot.extent.page_count,
+            checksum: format!("{:016x}", summed.checksum.0),
+            chain: format!("{:?}", summed.snapshot.chain),
+        })
     }
 
     async fn change_database(&self, name: DatabaseName, change: ChangeDatabase) -> Result<Database, Error> {

@@ -1,6 +1,6 @@
 //! Databases: the object, its limits, and what creating and listing take.
 
-use crate::{DatabaseId, DatabaseName, Epoch, GroupName, Version};
+use crate::{DatabaseId, DatabaseName, Epoch, GroupName, NodeId, Version};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -41,6 +41,31 @@ pub struct Database {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "http://127.0.0.1:8091/appdb/")]
     pub endpoint: Option<String>,
+}
+
+/// A database's pages on one node, in one number. Members that are at the same epoch and version have the same one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DatabaseChecksum {
+    /// Whose pages.
+    #[schema(value_type = String, format = "uuid", example = "67e55044-10b1-426f-9247-bb680e5fe0c8")]
+    pub id: DatabaseId,
+    /// The node whose copy was read.
+    #[schema(value_type = String, example = "00000000000000a1")]
+    pub node: NodeId,
+    /// The version counts in this epoch.
+    #[schema(value_type = u64)]
+    pub epoch: Epoch,
+    /// The version whose pages these are.
+    #[schema(value_type = u64)]
+    pub version: Version,
+    /// Pages in the database.
+    pub page_count: u32,
+    /// 16 hexadecimal digits over all pages, each of which passed its own checksum.
+    #[schema(example = "2d06800538d394c2")]
+    pub checksum: String,
+    /// 32 hexadecimal digits over the history: where they differ at the same epoch and version, histories forked.
+    #[schema(example = "00000000000000000000000000000000")]
+    pub chain: String,
 }
 
 /// What can be done with a database.

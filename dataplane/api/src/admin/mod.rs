@@ -7,8 +7,8 @@ mod metrics;
 mod topology;
 
 pub use database::{
-    ChangeDatabase, CreateDatabase, Database, DatabaseList, DatabaseState, IDEMPOTENCY_KEY_BYTES_MAX, Limits,
-    LimitsChange, ListDatabases,
+    ChangeDatabase, CreateDatabase, Database, DatabaseChecksum, DatabaseList, DatabaseState,
+    IDEMPOTENCY_KEY_BYTES_MAX, Limits, LimitsChange, ListDatabases,
 };
 pub use metrics::{BlobMetrics, IdempotencyMetrics, Metrics, PlacementMetrics, RaftMetrics, StorageMetrics};
 pub use topology::{ChangeLeader, ChangeMembers, Group, GroupList, Member, Node, NodeList, RaftState, Role};

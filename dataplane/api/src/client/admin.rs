@@ -5,8 +5,8 @@ use url::form_urlencoded::Serializer;
 
 use super::{Client, Error};
 use crate::admin::{
-    ChangeDatabase, ChangeLeader, ChangeMembers, CreateDatabase, Database, DatabaseList, Group, GroupList,
-    ListDatabases, Metrics, NodeList, ROOT,
+    ChangeDatabase, ChangeLeader, ChangeMembers, CreateDatabase, Database, DatabaseChecksum, DatabaseList,
+    Group, GroupList, ListDatabases, Metrics, NodeList, ROOT,
 };
 use crate::{DatabaseName, GroupName, NodeId};
 
@@ -57,6 +57,11 @@ impl Client {
     /// One database.
     pub async fn get_database(&self, name: &DatabaseName) -> Result<Database, Error> {
         self.get(&format!("/databases/{name}")).await
+    }
+
+    /// The checksum of the pages that the asked node itself has. It reads all of them.
+    pub async fn checksum(&self, name: &DatabaseName) -> Result<DatabaseChecksum, Error> {
+        self.get(&format!("/databases/{name}/checksum")).await
     }
 
     /// Changes a database's limits and answers with it.

@@ -16,8 +16,8 @@ use axum::extract::State;
 use axum::routing::{delete, get, put};
 use http::{HeaderMap, StatusCode, Uri};
 use orion_api::admin::{
-    ChangeDatabase, ChangeLeader, ChangeMembers, CreateDatabase, Database, DatabaseList, Group, GroupList,
-    IDEMPOTENCY_KEY_BYTES_MAX, ListDatabases, Metrics, NodeList, ROOT,
+    ChangeDatabase, ChangeLeader, ChangeMembers, CreateDatabase, Database, DatabaseChecksum, DatabaseList,
+    Group, GroupList, IDEMPOTENCY_KEY_BYTES_MAX, ListDatabases, Metrics, NodeList, ROOT,
 };
 use orion_api::error::ErrorBody;
 use orion_api::{Code, DatabaseName, GroupName, NodeId};
@@ -41,6 +41,8 @@ pub trait Admin: Send + Sync + 'static {
     async fn create_database(&self, wish: CreateDatabase) -> Result<Created, Error>;
     /// The database of this name that is not dropped, else the one dropped last.
     async fn get_database(&self, name: DatabaseName) -> Result<Database, Error>;
+    /// The checksum of the pages that this node has.
+    async fn checksum(&self, name: DatabaseName) -> Result<DatabaseChecksum, Error>;
     /// Changes its limits, as far as said; answers with it.
     async fn change_database(&self, name: DatabaseName, change: ChangeDatabase) -> Result<Database, Error>;
     /// Drops it; answers with the tombstone, also if it was dropped before.
@@ -80,6 +82,7 @@ pub fn router(admin: Arc<dyn Admin>) -> Router {
             "/databases/{name}",
             get(get_database).patch(change_database).delete(drop_database),
         )
+        .route("/databases/{name}/checksum", get(checksum))
         .route("/groups", get(list_groups))
         .route("/groups/{name}", get(get_group))
         .route("/groups/{name}/members", put(change_members))
@@ -134,6 +137,16 @@ async fn create_database(
 ))]
 async fn get_database(State(admin): Server, NamePath(name): NamePath) -> Result<Json<Database>, Error> {
     Ok(Json(admin.get_database(parse_name(&name)?).await?))
+}
+
+/// A checksum over all pages of a database as this very node has them, to compare members. It reads them all.
+#[utoipa::path(get, path = "/_orion/v1/databases/{name}/checksum", tag = "databases", params(("name" = String, Path)), responses(
+    (status = 200, body = DatabaseChecksum),
+    (status = 404, body = ErrorBody, description = "no such database"),
+    (status = 500, body = ErrorBody, description = "a page is damaged, or cannot be read")
+))]
+async fn checksum(State(admin): Server, NamePath(name): NamePath) -> Result<Json<DatabaseChecksum>, Error> {
+    Ok(Json(admin.checksum(parse_name(&name)?).await?))
 }
 
 /// Change a database's limits: those that are named, `null` for the node's default. In force at once.

@@ -14,6 +14,7 @@ use utoipa::OpenApi;
         super::list_databases,
         super::create_database,
         super::get_database,
+        super::checksum,
         super::change_database,
         super::drop_database,
         super::list_groups,

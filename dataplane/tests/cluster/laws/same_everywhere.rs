@@ -1,9 +1,12 @@
-//! All members have the same database, to the last row.
+//! All members have the same database, to the last row and the last page.
 
 use super::{at, surely};
 use crate::nodes::PATIENCE;
+use orion_api::DatabaseName;
+use orion_api::admin::DatabaseChecksum;
 use orion_api::client::SqlOptions;
 use orion_api::hrana::{ReadPolicy, Statement};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// Compares what each node reads from its own copy, once none of them lacks anything.
@@ -47,6 +50,43 @@ pub async fn check(urls: &[String]) {
             "{url}"
         );
     }
+}
+
+/// Compares the checksums of all pages of all databases on all nodes: equal at the same version, and each node gets to the
+/// newest. Answers them by name, for whoever compares with what is elsewhere.
+pub async fn check_pages(urls: &[String]) -> BTreeMap<DatabaseName, DatabaseChecksum> {
+    let mut sums = BTreeMap::new();
+    for database in at(&urls[0]).all_databases(false).await.expect("the list") {
+        let expected = at(&urls[0]).checksum(&database.name).await.expect("a checksum");
+        for url in &urls[1..] {
+            let until = Instant::now() + PATIENCE;
+            let of_pages = |sum: &DatabaseChecksum| {
+                (
+                    sum.epoch,
+                    sum.version,
+                    sum.page_count,
+                    sum.checksum.clone(),
+                    sum.chain.clone(),
+                )
+            };
+            // One that was made a moment ago, or a version that is on its way.
+            loop {
+                let found = at(url).checksum(&database.name).await.ok();
+                if found.as_ref().map(of_pages) == Some(of_pages(&expected)) {
+                    break;
+                }
+                assert!(
+                    Instant::now() < until,
+                    "{url} has {found:?} of {}, and {} has {expected:?}",
+                    database.name,
+                    urls[0]
+                );
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+        sums.insert(database.name, expected);
+    }
+    sums
 }
 
 /// The database as SQL text, from the node's own copy.
