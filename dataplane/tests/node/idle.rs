@@ -31,9 +31,12 @@ async fn idle_databases_send_no_request_to_the_object_store() {
     write(&node, "idle", USED).await;
     write(&node, "active", ACTIVE).await;
     node.materialized().await;
-    // One round more, so that what is closed because too many are open is closed.
-    write(&node, "active", ACTIVE).await;
-    node.materialized().await;
+    // Two rounds more: bases past the most that are open are closed after a round, each with a request, and the next
+    // round begins when that is done.
+    for _ in 0..2 {
+        write(&node, "active", ACTIVE).await;
+        node.materialized().await;
+    }
     server.take_requests();
 
     for _ in 0..ROUNDS {
