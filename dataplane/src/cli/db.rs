@@ -118,6 +118,13 @@ enum GroupCommand {
         /// Who is to lead; it must vote, and have caught up.
         node: NodeId,
     },
+    /// Let a group write newer formats: an older release cannot be started again afterwards.
+    SetFormatLevel {
+        /// The group.
+        name: GroupName,
+        /// The level; all members must read it.
+        level: u32,
+    },
 }
 
 fn member_role(text: &str) -> Result<(NodeId, Role), String> {
@@ -249,6 +256,9 @@ async fn ask(client: &Client, command: &Command, format: Format, out: &mut impl 
         Command::Groups(GroupCommand::SetLeader { name, node }) => {
             format.print(&client.change_leader(name, *node).await?, members, out)
         }
+        Command::Groups(GroupCommand::SetFormatLevel { name, level }) => {
+            format.print(&client.change_format_level(name, *level).await?, members, out)
+        }
         Command::Nodes => format.print(&client.list_nodes().await?, nodes, out),
         Command::Metrics => format.print(&client.metrics().await?, metrics, out),
     }
@@ -312,7 +322,7 @@ pub(super) fn groups(all: &[Group]) -> Rows {
 
 /// A line for each member.
 fn members(group: &Group) -> Rows {
-    let mut rows = Rows::new(&["NODE", "ROLE", "VOTES", "LEADS", "ADDRESS"]);
+    let mut rows = Rows::new(&["NODE", "ROLE", "VOTES", "LEADS", "LACKS", "FORMAT", "ADDRESS"]);
     let yes = |flag: bool| if flag { "yes" } else { "-" }.to_owned();
     for member in &group.members {
         let role = serde_json::to_value(member.role).unwrap_or_default();
@@ -321,6 +331,11 @@ fn members(group: &Group) -> Rows {
             role.as_str().unwrap_or_default().to_owned(),
             yes(member.votes),
             yes(group.leader == Some(member.node)),
+            member.matched_index.map_or_else(
+                || "-".into(),
+                |matched| group.last_log_index.0.saturating_sub(matched.0).to_string(),
+            ),
+            member.format_level.to_string(),
             member.address.clone().unwrap_or_else(|| "-".into()),
         ]);
     }

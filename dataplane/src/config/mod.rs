@@ -61,6 +61,8 @@ pub struct Config {
     pub metrics_public: bool,
     /// Other nodes of the group; none: this node is alone in it.
     pub cluster: Option<Cluster>,
+    /// The group writes newer formats as soon as all members read them; else when an operator says so.
+    pub raise_format: bool,
     /// What the process tells of itself.
     pub log: Log,
 }
@@ -176,6 +178,7 @@ impl Config {
         options.flush_age = self.materialize.age;
         options.snapshot_log_bytes = self.materialize.snapshot_log_bytes;
         options.cluster = self.cluster.clone();
+        options.raise_format = self.raise_format;
         options
     }
 

@@ -27,6 +27,7 @@ pub(super) struct Config {
     materialize: RawMaterialize,
     auth: super::auth::RawAuth,
     cluster: super::cluster::RawCluster,
+    upgrade: RawUpgrade,
     log: RawLog,
 }
 
@@ -43,6 +44,20 @@ struct ObjectStore {
     attempts: Option<usize>,
     attempt_timeout_ms: Option<u64>,
     total_timeout_ms: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawUpgrade {
+    finalize: Finalize,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Finalize {
+    #[default]
+    Automatic,
+    Manual,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -146,6 +161,7 @@ impl Config {
             metrics_public: self.auth.metrics_public(),
             auth: self.auth.check()?,
             cluster: self.cluster.check()?,
+            raise_format: self.upgrade.finalize == Finalize::Automatic,
             log: self.log.check(),
             data_dir,
         })

@@ -99,6 +99,11 @@ cluster:
   #   certificate: /etc/orion/peers/node.pem
   #   key: /etc/orion/peers/node-key.pem
 
+# A new release writes formats that an older one cannot read only when all nodes of the group run it; with `manual` only after
+# `orion db groups set-format-level` too: until then the older release can be started again.
+upgrade:
+  finalize: automatic                    # or manual
+
 # On standard error. `filter` as of RUST_LOG, `format` text or json.
 log:
   filter: {filter}

@@ -5,7 +5,7 @@ use crate::overlay::Snapshot;
 use arc_swap::ArcSwap;
 use orion_api::{DatabaseId, DatabaseName, Epoch};
 use parking_lot::{Mutex, RwLock};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::Notify;
@@ -147,6 +147,8 @@ pub(crate) struct Catalog {
     pub(super) applied_index: AtomicU64,
     pub(super) applied_bytes: AtomicU64,
     pub(super) format_level: AtomicU32,
+    /// Nodes that were members and left. INVARIANT: an id that left never comes back.
+    pub(super) departed: RwLock<BTreeSet<u64>>,
     signing_key: OnceLock<SigningKey>,
 }
 
@@ -159,6 +161,16 @@ impl Catalog {
     /// False if there is one already.
     pub(super) fn set_signing_key(&self, key: SigningKey) -> bool {
         self.signing_key.set(key).is_ok()
+    }
+
+    /// What may be proposed: entries of formats up to this level.
+    pub(crate) fn format_level(&self) -> u32 {
+        self.format_level.load(Ordering::Relaxed)
+    }
+
+    /// True if the node was a member once, and is none any more.
+    pub(super) fn has_left(&self, node: u64) -> bool {
+        self.departed.read().contains(&node)
     }
 
     /// A database or a tombstone by id.

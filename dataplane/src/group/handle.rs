@@ -49,10 +49,23 @@ pub(crate) enum NotProposed {
     Overloaded,
 }
 
+/// What a node says of itself in its group.
+#[derive(Clone, Debug)]
+pub(crate) struct Own {
+    /// The group.
+    pub(crate) group: GroupName,
+    /// The node.
+    pub(crate) node: NodeId,
+    /// The newest format level that it reads.
+    pub(crate) format_level: u32,
+}
+
 /// A running group.
 pub(crate) struct Group {
     pub(crate) name: GroupName,
     pub(crate) node: NodeId,
+    /// The newest format level that this node reads.
+    pub(crate) reads_format: u32,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) pages: Arc<Pages>,
     pub(super) raft: Raft<Types, Machine>,
@@ -81,13 +94,13 @@ impl Group {
     /// Starts the group on this node. Without peers a group that the log knows nothing of is made, with this node as its only
     /// voter; with peers it is joined, or made by whoever [`Group::initialize`]s it.
     pub(crate) async fn start(
-        name: GroupName,
-        node: NodeId,
+        own: Own,
         log: GroupLog,
         dir: &Path,
         pages: Arc<Pages>,
         peers: Option<Arc<Peers>>,
     ) -> Result<Arc<Group>, Error> {
+        let (name, node) = (own.group, own.node);
         let dir = dir.join(name.as_str());
         std::fs::create_dir_all(&dir).map_err(|source| Error::Io {
             what: "create",
@@ -95,7 +108,8 @@ impl Group {
             source,
         })?;
         let catalog = Arc::new(Catalog::default());
-        let machine = Machine::new(Arc::clone(&catalog), Arc::clone(&pages), dir.join("snapshot"));
+        let path = dir.join("snapshot");
+        let machine = Machine::new(Arc::clone(&catalog), Arc::clone(&pages), path, own.format_level);
         // Followers hear of an entry only after the leader appended it: it must not wait for its own disk there.
         log.set_inline(peers.is_none());
         let stopped = |error: &dyn std::fmt::Display| Error::Stopped(error.to_string());
@@ -125,6 +139,7 @@ impl Group {
         let group = Arc::new(Group {
             name,
             node,
+            reads_format: own.format_level,
             catalog,
             pages,
             raft,
@@ -160,6 +175,7 @@ impl Group {
         let place = Place {
             address,
             role: Role::Voter,
+            format_level: self.reads_format,
         };
         let members = BTreeMap::from([(self.node.0, place)]);
         let made = self.raft.initialize(members).await;
@@ -170,16 +186,6 @@ impl Group {
     pub(crate) async fn is_initialized(&self) -> Result<bool, Error> {
         let known = self.raft.is_initialized().await;
         known.map_err(|error| Error::Stopped(error.to_string()))
-    }
-
-    /// True if this node is in the group, by what its own log says.
-    pub(crate) fn is_member(&self) -> bool {
-        let metrics = self.metrics();
-        metrics
-            .membership_config
-            .membership()
-            .get_node(&self.node.0)
-            .is_some()
     }
 
     /// Lets this node campaign once no vote that it may have given before its restart counts any more.
@@ -202,8 +208,7 @@ impl Group {
 
     /// Waits until [`Group::serves`].
     pub(crate) async fn wait_until_serving(&self) -> Result<(), Error> {
-        let served = self.leadership.wait_for(|serves| serves).await;
-        served.ok_or_else(|| Error::Stopped("while starting".to_owned()))
+        self.leadership.wait_until_serving().await.map_err(Error::Stopped)
     }
 
     /// Tells when [`Group::serves`] changes.
@@ -321,7 +326,7 @@ impl Group {
 
     /// Ends the group; what was proposed and has no answer gets "unknown".
     pub(crate) async fn stop(&self) {
-        self.leadership.end();
+        self.leadership.end("the node stops");
         if let Err(error) = self.raft.shutdown().await {
             tracing::error!(group = %self.name, %error, "Raft did not stop in order");
         }

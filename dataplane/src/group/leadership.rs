@@ -6,8 +6,8 @@ use crate::raft::{Lease, Types};
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::{Raft, ServerState};
 use orion_api::{LogIndex, NodeId};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
 
 /// What follows from Raft's state for whoever serves.
@@ -18,6 +18,8 @@ pub(super) struct Leadership {
     /// The term in which this node stopped leading of its own will; 0 for none.
     given_away: AtomicU64,
     changed: watch::Sender<bool>,
+    /// Why Raft stopped, once it has.
+    stopped: OnceLock<String>,
     lease: Arc<Lease>,
 }
 
@@ -33,6 +35,7 @@ impl Leadership {
             term: AtomicU64::new(0),
             given_away: AtomicU64::new(0),
             changed: watch::channel(false).0,
+            stopped: OnceLock::new(),
             lease,
         });
         let mut metrics = raft.metrics();
@@ -53,10 +56,13 @@ impl Leadership {
                             }
                         }
                     }
+                    if let Err(fatal) = &metrics.running_state {
+                        return watched.end(&fatal.to_string());
+                    }
                     watched.note(&metrics);
                 }
                 if metrics.changed().await.is_err() {
-                    return watched.end();
+                    return watched.end("it was dropped");
                 }
             }
         });
@@ -67,7 +73,7 @@ impl Leadership {
     /// in earlier terms is applied.
     fn note(&self, metrics: &openraft::RaftMetrics<Types>) {
         let term = metrics.current_term;
-        let leads = metrics.running_state.is_ok() && metrics.state == ServerState::Leader;
+        let leads = metrics.state == ServerState::Leader;
         let now = leads && metrics.last_applied.is_some_and(|id| id.leader_id.term == term);
         self.term.store(term, Ordering::Release);
         self.say(now && self.given_away.load(Ordering::Acquire) != term);
@@ -86,9 +92,12 @@ impl Leadership {
             .send_if_modified(|before| std::mem::replace(before, serves) != serves);
     }
 
-    /// The group stops.
-    pub(super) fn end(&self) {
-        self.say(false);
+    /// The group stops. Whoever waits is told.
+    pub(super) fn end(&self, why: &str) {
+        // The first reason is the one.
+        let _ = self.stopped.set(why.to_owned());
+        self.serves.store(false, Ordering::Release);
+        self.changed.send_replace(false);
     }
 
     pub(super) fn serves(&self) -> bool {
@@ -118,10 +127,15 @@ impl Leadership {
         self.given_away.store(0, Ordering::Release);
     }
 
-    /// Waits until `serves` is as wished; `None` if the group stopped.
-    pub(super) async fn wait_for(&self, wished: impl Fn(bool) -> bool) -> Option<()> {
+    /// Waits until this node serves; else why the group stopped.
+    pub(super) async fn wait_until_serving(&self) -> Result<(), String> {
         let mut changed = self.changed.subscribe();
-        changed.wait_for(|serves| wished(*serves)).await.ok().map(drop)
+        let either = changed.wait_for(|serves| *serves || self.stopped.get().is_some());
+        let serves = either.await.is_ok_and(|serves| *serves);
+        match self.stopped.get() {
+            None if serves => Ok(()),
+            why => Err(why.cloned().unwrap_or_default()),
+        }
     }
 
     /// Tells of each change.

@@ -2,6 +2,7 @@
 //!
 //! Every rule here is a function of the entry and of the state, so that all members decide the same.
 
+use super::Error;
 use super::catalog::{Catalog, Database, State};
 use super::snapshot_file::Captured;
 use crate::base::Checkpoint;
@@ -28,17 +29,20 @@ pub(crate) struct Machine {
     membership: StoredMembership,
     /// Where local snapshots of this group lie.
     path: PathBuf,
+    /// The newest format level that this release reads.
+    reads_format: u32,
 }
 
 impl Machine {
     /// An empty state machine; openraft installs the last local snapshot, if there is one at `path`.
-    pub(crate) fn new(catalog: Arc<Catalog>, pages: Arc<Pages>, path: PathBuf) -> Machine {
+    pub(crate) fn new(catalog: Arc<Catalog>, pages: Arc<Pages>, path: PathBuf, reads_format: u32) -> Machine {
         Machine {
             catalog,
             pages,
             last: None,
             membership: StoredMembership::default(),
             path,
+            reads_format,
         }
     }
 
@@ -52,7 +56,16 @@ impl Machine {
                 Applied::Nothing
             }
             EntryPayload::Membership(membership) => {
-                self.membership = StoredMembership::new(Some(id), membership.clone());
+                let before = std::mem::replace(
+                    &mut self.membership,
+                    StoredMembership::new(Some(id), membership.clone()),
+                );
+                let left = before
+                    .membership()
+                    .nodes()
+                    .map(|(node, _)| *node)
+                    .filter(|node| membership.get_node(node).is_none());
+                self.catalog.departed.write().extend(left);
                 Applied::Nothing
             }
             EntryPayload::Normal(proposal) => {
@@ -67,6 +80,26 @@ impl Machine {
         };
         self.catalog.applied_index.store(id.index, Ordering::Release);
         applied
+    }
+
+    /// INVARIANT: entries of a format that this release may not know are not applied: it would refuse what the others do.
+    fn check_readable(&self, entry: &Entry) -> io::Result<()> {
+        let EntryPayload::Normal(proposal) = &entry.payload else {
+            return Ok(());
+        };
+        match &proposal.command.kind {
+            Some(Kind::SetFormatLevel(set)) if set.level > self.reads_format => {
+                Err(self.unreadable(set.level))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn unreadable(&self, level: u32) -> io::Error {
+        io::Error::other(Error::FormatLevel {
+            level,
+            reads: self.reads_format,
+        })
     }
 
     fn apply_command(&self, proposal: &Proposal) -> Result<Option<Version>, Refused> {
@@ -251,6 +284,7 @@ impl RaftStateMachine<Types> for Machine {
         S: Stream<Item = io::Result<EntryResponder<Types>>> + Unpin + OptionalSend,
     {
         while let Some((entry, responder)) = entries.try_next().await? {
+            self.check_readable(&entry)?;
             let applied = self.apply_entry(&entry);
             if let Some(responder) = responder {
                 responder.send(applied);
@@ -263,7 +297,8 @@ impl RaftStateMachine<Types> for Machine {
         Captured {
             last: self.last,
             membership: self.membership.clone(),
-            format_level: self.catalog.format_level.load(Ordering::Relaxed),
+            format_level: self.catalog.format_level(),
+            departed: self.catalog.departed.read().clone(),
             signing_key: self.catalog.signing_key(),
             databases: self.catalog.all().iter().map(Captured::database).collect(),
             path: self.path.clone(),
@@ -280,6 +315,10 @@ impl RaftStateMachine<Types> for Machine {
             .await
             .map_err(io::Error::other)?;
         let loaded = loaded.map_err(io::Error::other)?;
+        if loaded.format_level > self.reads_format {
+            return Err(self.unreadable(loaded.format_level));
+        }
+        *self.catalog.departed.write() = loaded.departed;
         self.catalog.replace(loaded.databases);
         if let Some(key) = loaded.signing_key {
             self.catalog.set_signing_key(key);

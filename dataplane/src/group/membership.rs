@@ -53,8 +53,13 @@ impl Group {
         let _one = self.changing_members.lock().await;
         let metrics = self.metrics();
         let membership = metrics.membership_config.membership();
+        let level = self.catalog.format_level();
+        if join.format_level < level {
+            let reads = join.format_level;
+            return Err(Error::FormatLevel { level, reads });
+        }
         let Some(known) = membership.get_node(&join.node) else {
-            if join.was_member {
+            if self.catalog.has_left(join.node) {
                 let message = format!(
                     "node {} was removed from the group; with an empty data directory it comes back as another one",
                     NodeId(join.node)
@@ -68,6 +73,7 @@ impl Group {
                 } else {
                     Role::ReadReplica
                 },
+                format_level: join.format_level,
             };
             self.change(
                 ChangeMembers::AddNodes(BTreeMap::from([(join.node, place)])),
@@ -76,17 +82,18 @@ impl Group {
             .await?;
             return Ok(not_yet("it learns"));
         };
-        if known.address != join.address {
+        if known.address != join.address || known.format_level != join.format_level {
             let place = Place {
                 address: join.address,
                 role: known.role,
+                format_level: join.format_level,
             };
             self.change(
                 ChangeMembers::SetNodes(BTreeMap::from([(join.node, place)])),
                 true,
             )
             .await?;
-            return Ok(not_yet("its address has changed"));
+            return Ok(not_yet("its address or release has changed"));
         }
         let voters = voters(&metrics);
         let begins_to_vote = known.role == Role::Voter && !voters.contains(&join.node);
@@ -199,7 +206,7 @@ impl Group {
     }
 
     /// With `retain` voters that stop voting go on learning.
-    async fn change(&self, change: Change, retain: bool) -> Result<(), Error> {
+    pub(super) async fn change(&self, change: Change, retain: bool) -> Result<(), Error> {
         let changed = self.raft.change_membership(change, retain).await;
         let at = changed
             .map_err(|error| Error::Membership(error.to_string()))?

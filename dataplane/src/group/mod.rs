@@ -6,6 +6,7 @@
 //! INVARIANT: what a node applies was committed; what it answers was applied.
 
 mod catalog;
+mod format_level;
 mod handle;
 mod leadership;
 mod machine;
@@ -18,7 +19,7 @@ mod snapshots;
 pub(crate) mod tests;
 
 pub(crate) use catalog::{Catalog, Database, State, parts_hash};
-pub(crate) use handle::{Group, NotProposed, Outcome};
+pub(crate) use handle::{Group, NotProposed, Outcome, Own};
 pub(crate) use machine::Machine;
 pub(crate) use snapshots::Options;
 
@@ -48,6 +49,16 @@ pub enum Error {
         path: std::path::PathBuf,
         /// What is wrong.
         detail: String,
+    },
+    /// The group writes what this release cannot read.
+    #[error(
+        "the group is at format level {level}, and this release reads up to {reads}: start a newer release"
+    )]
+    FormatLevel {
+        /// What it is at.
+        level: u32,
+        /// What this release reads.
+        reads: u32,
     },
     /// Raft stopped, or cannot start.
     #[error("Raft stopped: {0}")]

@@ -23,6 +23,7 @@ use openraft::type_config::alias::SnapshotMetaOf;
 use orion_api::{DatabaseId, Epoch, Version};
 use parking_lot::{Mutex, RwLock};
 use prost::Message;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
@@ -35,6 +36,7 @@ const FORMAT: u32 = 1;
 /// What a file held.
 pub(super) struct Loaded {
     pub(super) format_level: u32,
+    pub(super) departed: BTreeSet<u64>,
     pub(super) signing_key: Option<SigningKey>,
     pub(super) databases: Vec<Arc<Database>>,
 }
@@ -45,6 +47,7 @@ pub(crate) struct Captured {
     pub(super) last: Option<LogId>,
     pub(super) membership: StoredMembership,
     pub(super) format_level: u32,
+    pub(super) departed: BTreeSet<u64>,
     pub(super) signing_key: Option<SigningKey>,
     pub(super) databases: Vec<CapturedDatabase>,
     pub(super) path: PathBuf,
@@ -74,6 +77,9 @@ struct Head {
     /// Empty if the group has none yet.
     #[prost(bytes = "bytes", tag = "6")]
     signing_key: Bytes,
+    /// Node ids that were members and left.
+    #[prost(fixed64, repeated, tag = "7")]
+    departed: Vec<u64>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -228,6 +234,7 @@ impl Captured {
             membership_at: self.membership.log_id().map(Into::into),
             membership: membership_to_bytes(self.membership.membership()),
             format_level: self.format_level,
+            departed: self.departed.iter().copied().collect(),
             databases: self.databases.len() as u64,
             signing_key: self
                 .signing_key
@@ -388,6 +395,7 @@ impl SnapshotFile {
         };
         Ok(Loaded {
             format_level: head.format_level,
+            departed: head.departed.into_iter().collect(),
             signing_key,
             databases,
         })

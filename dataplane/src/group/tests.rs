@@ -19,6 +19,7 @@ use openraft::EntryPayload;
 use openraft::entry::RaftEntry;
 use openraft::storage::RaftStateMachine;
 use orion_api::{DatabaseId, Version};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +40,7 @@ pub(crate) fn round_trip(snapshot: &Snapshot) -> Snapshot {
         last: None,
         membership: StoredMembership::default(),
         format_level: 1,
+        departed: BTreeSet::new(),
         signing_key: Some([7; 32]),
         databases: vec![Captured::database(&database)],
         path: dir.path().join("snapshot"),
@@ -76,7 +78,8 @@ impl Member {
         let bases = Arc::new(Bases::new(Store::memory(), Options::default()));
         let runtime = tokio::runtime::Handle::current();
         let pages = Pages::new(PageCache::new(1 << 20), bases, runtime, Duration::from_secs(5));
-        let machine = Machine::new(Arc::clone(&catalog), Arc::new(pages), dir.join("snapshot"));
+        let path = dir.join("snapshot");
+        let machine = Machine::new(Arc::clone(&catalog), Arc::new(pages), path, entry::FORMAT_LEVEL);
         Member {
             machine,
             catalog,

@@ -190,6 +190,8 @@ struct NodeMessage {
     /// 0 voter, 1 learner, 2 read replica.
     #[prost(uint32, tag = "3")]
     role: u32,
+    #[prost(uint32, tag = "4")]
+    format_level: u32,
 }
 
 fn place(node: NodeMessage) -> Place {
@@ -201,6 +203,7 @@ fn place(node: NodeMessage) -> Place {
             2 => Role::ReadReplica,
             _ => Role::Learner,
         },
+        format_level: node.format_level,
     }
 }
 
@@ -223,6 +226,7 @@ pub(crate) fn membership_to_bytes(membership: &Membership<u64, Place>) -> Bytes 
                     Role::Learner => 1,
                     Role::ReadReplica => 2,
                 },
+                format_level: node.format_level,
             })
             .collect(),
     };

@@ -33,8 +33,6 @@ pub(super) struct Companion {
     pub(super) peers: Arc<Peers>,
     pub(super) chains: Chains,
     pub(super) cluster: Cluster,
-    /// By what the log said at the start.
-    pub(super) was_member: bool,
 }
 
 /// Why a step did not succeed. It is tried again.
@@ -107,7 +105,10 @@ impl Companion {
         };
         let votes = membership.voter_ids().any(|voter| voter == own);
         let is_complete = votes || place.role != Role::Voter;
-        place.address == self.cluster.advertise && is_complete && metrics.current_leader.is_some()
+        place.address == self.cluster.advertise
+            && place.format_level == self.group.reads_format
+            && is_complete
+            && metrics.current_leader.is_some()
     }
 
     /// Says to all whose address is known where this node is; answers what they know.
@@ -172,8 +173,7 @@ impl Companion {
             node: self.group.node.0,
             address: self.cluster.advertise.clone(),
             votes: self.cluster.votes,
-            format_level: crate::entry::FORMAT_LEVEL,
-            was_member: self.was_member,
+            format_level: self.group.reads_format,
         }
     }
 

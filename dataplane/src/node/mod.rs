@@ -5,6 +5,7 @@
 //! the log) → lead → tasks. Stop: the other way round, with what is in flight answered first.
 
 mod cluster;
+mod first_entries;
 mod identity;
 mod lifecycle;
 mod options;
@@ -15,19 +16,16 @@ pub(crate) mod tests;
 
 use crate::base::Bases;
 use crate::database::{Databases, SqlThreads};
-use crate::entry::{Kind, SetSigningKey};
-use crate::group::Group;
+use crate::group::{Group, Own};
 use crate::log::Disk;
 use crate::materialize::Scheduler;
 use crate::overlay::{PageCache, Pages};
 use crate::owner::{Chains, Founded, Founding};
 use crate::peer::{self, Peers};
 use crate::store::Store;
-use bytes::Bytes;
 use cluster::Companion;
 use orion_api::NodeId;
 use parking_lot::Mutex;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -148,7 +146,7 @@ impl Node {
             None => (None, None),
             Some(cluster) => {
                 let runtime = raft_runtime().map_err(io("start Raft's threads for", dir))?;
-                let peers = listen(cluster, id, dir.join("incoming"), &runtime, &stop_peers).await?;
+                let peers = listen(&options, cluster, id, &runtime, &stop_peers).await?;
                 (Some(runtime), Some(peers))
             }
         };
@@ -163,13 +161,17 @@ impl Node {
                     peers: Arc::clone(peers),
                     chains: chains.clone(),
                     cluster: cluster.clone(),
-                    was_member: group.is_member(),
                 };
                 tasks.spawn(companion.run(stop.clone()));
             }
             _ => group.wait_until_serving().await?,
         }
-        tasks.spawn(keep_signing_key(Arc::clone(&group), stop.clone()));
+        tasks.spawn(first_entries::keep_signing_key(Arc::clone(&group), stop.clone()));
+        tasks.spawn(first_entries::keep_format_level(
+            Arc::clone(&group),
+            options.raise_format,
+            stop.clone(),
+        ));
         let threads = SqlThreads::start(options.sql_threads).map_err(io("start SQL threads for", dir))?;
         let settings = options.database.clone();
         let databases = Databases::new(Arc::clone(&group), Arc::clone(&threads), settings, tasks.clone());
@@ -265,9 +267,9 @@ fn raft_runtime() -> std::io::Result<Runtime> {
 }
 
 async fn listen(
+    options: &Options,
     cluster: &Cluster,
     id: NodeId,
-    incoming: PathBuf,
     runtime: &Runtime,
     stop: &CancellationToken,
 ) -> Result<Arc<Peers>, Error> {
@@ -277,16 +279,12 @@ async fn listen(
         .unwrap_or_else(|_| Err(std::io::ErrorKind::Interrupted.into()))
         .map_err(|source| peer::Error::Listen { address, source })?;
     // What arrived before a restart was not installed.
+    let incoming = options.data_dir.join("incoming");
     let _ = std::fs::remove_dir_all(&incoming);
     // Calls come from the address that is listened on, where that is one: firewalls may know this node by it.
     let source = Some(address.ip()).filter(|ip| !ip.is_unspecified());
-    let peers = Peers::new(
-        id,
-        cluster.advertise.clone(),
-        source,
-        incoming,
-        cluster.tls.clone(),
-    )?;
+    let own = peer::own(id, cluster.advertise.clone(), options.format_level);
+    let peers = Peers::new(own, source, incoming, cluster.tls.clone())?;
     runtime.spawn(Arc::clone(&peers).serve(listener, stop.clone()));
     Ok(peers)
 }
@@ -309,27 +307,13 @@ async fn start_group(
             return Err(Error::OtherFounder { group: name, founder });
         }
     }
+    let own = Own {
+        group: name,
+        node: id,
+        format_level: options.format_level,
+    };
     let dir = options.data_dir.join("groups");
-    let starting = async move { Group::start(name, id, log, &dir, pages, peers).await };
+    let starting = async move { Group::start(own, log, &dir, pages, peers).await };
     let started = handle.spawn(starting).await;
     Ok(started.unwrap_or_else(|error| Err(crate::group::Error::Stopped(error.to_string())))?)
-}
-
-/// As long as this node leads a group without a secret, gives it one.
-async fn keep_signing_key(group: Arc<Group>, stop: CancellationToken) {
-    let mut changes = group.leadership_changes();
-    while group.catalog.signing_key().is_none() {
-        if group.serves() {
-            let key = SetSigningKey {
-                key: Bytes::copy_from_slice(&rand::random::<[u8; 32]>()),
-            };
-            match group.write(Kind::SetSigningKey(key)).await {
-                Ok(_) => return,
-                Err(error) => tracing::debug!(%error, "the group has no secret yet"),
-            }
-        }
-        if !matches!(stop.run_until_cancelled(changes.changed()).await, Some(Ok(()))) {
-            return;
-        }
-    }
 }

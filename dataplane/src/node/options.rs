@@ -39,6 +39,10 @@ pub struct Options {
     pub snapshot_log_bytes: u64,
     /// Other nodes of the group; none: this node is alone in it.
     pub cluster: Option<Cluster>,
+    /// The newest format level that this node reads: its release's, but for tests of older ones.
+    pub format_level: u32,
+    /// The group's format level is raised as soon as all members read it; else when an operator says so.
+    pub raise_format: bool,
     pub(crate) materialize: materialize::Options,
 }
 
@@ -78,6 +82,8 @@ impl Options {
             flush_age: materialize.flush_age,
             snapshot_log_bytes: group::Options::default().snapshot_log_bytes,
             cluster: None,
+            format_level: crate::entry::FORMAT_LEVEL,
+            raise_format: true,
             materialize,
         }
     }

@@ -1,9 +1,9 @@
 //! Several nodes in one process: what members answer each other.
 
 use super::tests::options;
-use super::{Cluster, Node};
+use super::{Cluster, Node, Options};
 use crate::peer::Member;
-use crate::peer::wire::ReadIndex;
+use crate::peer::wire::{Join, ReadIndex};
 use crate::raft::{LEASE, Vote};
 use openraft::raft::VoteRequest;
 use std::net::SocketAddr;
@@ -18,6 +18,11 @@ fn free_address() -> SocketAddr {
 
 /// Starts a node of a group whose members listen at `addresses`.
 async fn start(dir: &Path, addresses: &[SocketAddr], number: usize) -> Arc<Node> {
+    let options = options_of(dir, addresses, number);
+    Node::start(options).await.expect("starts")
+}
+
+fn options_of(dir: &Path, addresses: &[SocketAddr], number: usize) -> Options {
     let mut options = options(dir);
     options.data_dir = dir.join(format!("node{number}"));
     options.database.temp_dir = options.data_dir.join("tmp");
@@ -28,7 +33,7 @@ async fn start(dir: &Path, addresses: &[SocketAddr], number: usize) -> Arc<Node>
         votes: true,
         tls: None,
     });
-    Node::start(options).await.expect("starts")
+    options
 }
 
 /// A group of three that all vote.
@@ -42,12 +47,28 @@ async fn group(dir: &Path, addresses: &[SocketAddr]) -> Vec<Arc<Node>> {
             let metrics = node.group.metrics();
             metrics.membership_config.membership().voter_ids().count() == addresses.len()
         };
-        let voting = node.group.wait_applied(all_vote);
-        tokio::time::timeout(Duration::from_secs(30), voting)
-            .await
-            .expect("all vote");
+        wait(node, "all vote", all_vote).await;
     }
     nodes
+}
+
+/// Waits until a condition holds that looks at what is applied.
+async fn wait(node: &Node, what: &str, condition: impl Fn() -> bool) {
+    let waiting = node.group.wait_applied(condition);
+    tokio::time::timeout(Duration::from_secs(30), waiting)
+        .await
+        .expect(what);
+}
+
+/// The one that leads.
+async fn leader(nodes: &[Arc<Node>]) -> &Arc<Node> {
+    let serving = nodes.iter().map(|node| Box::pin(node.group.wait_until_serving()));
+    let first = futures::future::select_all(serving);
+    let (served, number, _) = tokio::time::timeout(Duration::from_secs(30), first)
+        .await
+        .expect("one leads");
+    served.expect("it runs");
+    &nodes[number]
 }
 
 async fn stop(nodes: Vec<Arc<Node>>) {
@@ -105,4 +126,155 @@ async fn only_a_leader_says_up_to_where_to_read() {
     }
     assert_eq!(answered, 2, "one node leads");
     stop(nodes).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_removed_is_not_taken_in_again() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let addresses = [free_address(), free_address(), free_address()];
+    let mut nodes = group(dir.path(), &addresses).await;
+    let first = leader(&nodes).await;
+    let removed = nodes
+        .iter()
+        .find(|node| node.id() != first.id())
+        .expect("another");
+    let wish = Join {
+        node: removed.id().0,
+        address: removed
+            .options
+            .cluster
+            .as_ref()
+            .expect("several")
+            .advertise
+            .clone(),
+        votes: true,
+        format_level: crate::entry::FORMAT_LEVEL,
+    };
+    // It runs on, and asks to be taken in by itself.
+    first.group.remove_member(removed.id()).await.expect("removed");
+    first.group.take_in(wish.clone()).await.expect_err("it left");
+    // Also by another leader, and after restarts from a local snapshot.
+    let removed = removed.id();
+    assert!(first.group.hand_over(None).await, "the other one leads");
+    let second = leader(&nodes).await;
+    second.group.take_in(wish.clone()).await.expect_err("it left");
+    for number in 0..addresses.len() {
+        let node = nodes.remove(number);
+        if node.id() != removed {
+            node.group.snapshot().await.expect("a snapshot");
+        }
+        node.stop().await;
+        drop(node);
+        nodes.insert(number, start(dir.path(), &addresses, number).await);
+    }
+    let third = leader(&nodes).await;
+    third.group.take_in(wish).await.expect_err("it left");
+    let metrics = third.group.metrics();
+    assert!(
+        metrics
+            .membership_config
+            .membership()
+            .get_node(&removed.0)
+            .is_none()
+    );
+    stop(nodes).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_level_is_raised_when_all_members_read_it() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let addresses = [free_address(), free_address(), free_address()];
+    let release = |number: usize, format_level| Options {
+        format_level,
+        ..options_of(dir.path(), &addresses, number)
+    };
+    let (old, new) = (5, 6);
+    let mut nodes = Vec::new();
+    for number in 0..addresses.len() {
+        nodes.push(Node::start(release(number, old)).await.expect("starts"));
+    }
+    for node in &nodes {
+        let all_read = || node.group.readable_format() == old && node.group.catalog.format_level() == old;
+        wait(node, "the old level", all_read).await;
+    }
+    for number in 0..addresses.len() {
+        assert_eq!(
+            nodes[number].group.catalog.format_level(),
+            old,
+            "not all read the new one"
+        );
+        nodes.remove(number).stop().await;
+        nodes.insert(number, Node::start(release(number, new)).await.expect("starts"));
+        let now = leader(&nodes).await;
+        if number + 1 < addresses.len() {
+            now.group
+                .raise_format(new)
+                .await
+                .expect_err("one does not read it");
+        }
+    }
+    for node in &nodes {
+        wait(node, "the new level", || node.group.catalog.format_level() == new).await;
+    }
+    // Now there is no way back: not by the log, and not for who comes with an empty disk.
+    let first = leader(&nodes).await;
+    let newcomer = Join {
+        node: 1,
+        address: free_address().to_string(),
+        votes: true,
+        format_level: old,
+    };
+    let refused = first.group.take_in(newcomer).await.expect_err("too old");
+    assert!(
+        matches!(refused, crate::group::Error::FormatLevel { .. }),
+        "{refused}"
+    );
+    stop(nodes).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_that_is_too_old_is_refused() {
+    for with_snapshot in [false, true] {
+        let dir = tempfile::tempdir().expect("a folder");
+        let options = |format_level| Options {
+            format_level,
+            ..options(dir.path())
+        };
+        let node = Node::start(options(6)).await.expect("starts");
+        wait(&node, "the level", || node.group.catalog.format_level() == 6).await;
+        // A node whose group still serves takes a snapshot.
+        if !with_snapshot {
+            node.group.stop().await;
+        }
+        node.stop().await;
+        drop(node);
+        let refused = Node::start(options(5)).await.expect_err("too old");
+        assert!(
+            crate::causes::text(&refused).contains("start a newer release"),
+            "{refused:?}"
+        );
+        let node = Node::start(options(6)).await.expect("the newer one starts");
+        node.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_level_stays_until_an_operator_raises_it() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut options = options(dir.path());
+    (options.format_level, options.raise_format) = (6, false);
+    let node = Node::start(options).await.expect("starts");
+    wait(&node, "what it reads is noted", || {
+        node.group.readable_format() == 6
+    })
+    .await;
+    node.wait_for_signing_key().await;
+    assert_eq!(node.group.catalog.format_level(), 0);
+    node.group.raise_format(6).await.expect("raised");
+    node.group
+        .raise_format(5)
+        .await
+        .expect("never lower, and no error");
+    assert_eq!(node.group.catalog.format_level(), 6);
+    node.stop().await;
 }

@@ -87,23 +87,25 @@ pub enum Error {
     },
 }
 
+/// What this release says of the node that it runs: `address` is where peers reach it.
+pub(crate) fn own(node: NodeId, address: String, format_level: u32) -> Hello {
+    Hello {
+        protocol: PROTOCOL,
+        node: node.0,
+        address,
+        release: env!("CARGO_PKG_VERSION").to_owned(),
+        format_level,
+    }
+}
+
 impl Peers {
-    /// Nobody is connected yet. `address` is where peers reach this node, `source` whence it calls them; `incoming` is a
-    /// folder of its own.
+    /// Nobody is connected yet. `source` is whence this node calls its peers, `incoming` a folder of its own.
     pub(crate) fn new(
-        node: NodeId,
-        address: String,
+        own: Hello,
         source: Option<IpAddr>,
         incoming: PathBuf,
         tls: Option<Tls>,
     ) -> Result<Arc<Peers>, Error> {
-        let own = Hello {
-            protocol: PROTOCOL,
-            node: node.0,
-            address,
-            release: env!("CARGO_PKG_VERSION").to_owned(),
-            format_level: crate::entry::FORMAT_LEVEL,
-        };
         Ok(Arc::new(Peers {
             links: Links::new(own.clone(), source, tls.clone()),
             own,

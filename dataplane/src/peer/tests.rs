@@ -1,7 +1,7 @@
 //! Greetings, who is meant, and certificates.
 
 use super::wire::{FROM, TO};
-use super::{Error, Peers, Tls};
+use super::{Error, Peers, Tls, own};
 use orion_api::NodeId;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use std::path::Path;
@@ -13,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 async fn peer(node: u64, dir: &Path, tls: Option<Tls>) -> (Arc<Peers>, String, tokio_util::sync::DropGuard) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("its address").to_string();
-    let peers = Peers::new(NodeId(node), address.clone(), None, dir.join("incoming"), tls).expect("peers");
+    let own = own(NodeId(node), address.clone(), crate::entry::FORMAT_LEVEL);
+    let peers = Peers::new(own, None, dir.join("incoming"), tls).expect("peers");
     let stop = CancellationToken::new();
     tokio::spawn(Arc::clone(&peers).serve(listener, stop.clone()));
     (peers, address, stop.drop_guard())

@@ -47,6 +47,8 @@ pub struct Place {
     pub address: String,
     /// What it is to be. Whether it votes already the membership says.
     pub role: Role,
+    /// The newest format level that its release reads, as it said last.
+    pub format_level: u32,
 }
 
 /// A local snapshot of a group, as a file. What is in it is `group`'s affair.

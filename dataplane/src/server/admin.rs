@@ -10,8 +10,8 @@ use crate::{entry, group};
 use async_trait::async_trait;
 use openraft::ServerState;
 use orion_api::admin::{
-    BlobMetrics, ChangeDatabase, ChangeLeader, ChangeMembers, CreateDatabase, Database, DatabaseChecksum,
-    DatabaseList, DatabaseState, Group, GroupList, Limits, ListDatabases, Member, Metrics,
+    BlobMetrics, ChangeDatabase, ChangeFormatLevel, ChangeLeader, ChangeMembers, CreateDatabase, Database,
+    DatabaseChecksum, DatabaseList, DatabaseState, Group, GroupList, Limits, ListDatabases, Member, Metrics,
     Node as NodeObject, NodeList, RaftMetrics, RaftState, Role, StorageMetrics,
 };
 use orion_api::{Code, DatabaseName, GroupName, LogIndex, NodeId};
@@ -98,11 +98,17 @@ impl NodeAdmin {
         let index = |id: Option<crate::raft::LogId>| LogIndex(id.map_or(0, |id| id.index));
         let membership = metrics.membership_config.membership().clone();
         let voters: Vec<u64> = membership.voter_ids().collect();
+        let matched = |member: u64| {
+            let of_others = metrics.replication.as_ref()?.get(&member)?;
+            (member != self.node.id().0).then_some(index(*of_others))
+        };
         let members = membership.nodes().map(|(id, node)| Member {
             node: NodeId(*id),
             role: node.role,
             votes: voters.contains(id),
             address: (!node.address.is_empty()).then(|| node.address.clone()),
+            format_level: node.format_level,
+            matched_index: matched(*id),
         });
         Group {
             name: self.node.group.name.clone(),
@@ -122,7 +128,7 @@ impl NodeAdmin {
             applied_index: index(metrics.last_applied),
             snapshot_index: index(metrics.snapshot),
             purged_index: index(metrics.purged),
-            format_level: entry::FORMAT_LEVEL,
+            format_level: self.node.group.catalog.format_level(),
             databases: self.node.list(false).len() as u64,
         }
     }
@@ -280,6 +286,13 @@ impl Admin for NodeAdmin {
                 ),
             )),
         }
+    }
+
+    async fn change_format_level(&self, name: GroupName, change: ChangeFormatLevel) -> Result<Group, Error> {
+        self.check_group(&name)?;
+        let raised = self.node.group.raise_format(change.level).await;
+        raised.map_err(membership)?;
+        Ok(self.group())
     }
 
     async fn list_nodes(&self) -> Result<NodeList, Error> {

@@ -11,7 +11,9 @@ pub use database::{
     IDEMPOTENCY_KEY_BYTES_MAX, Limits, LimitsChange, ListDatabases,
 };
 pub use metrics::{BlobMetrics, IdempotencyMetrics, Metrics, PlacementMetrics, RaftMetrics, StorageMetrics};
-pub use topology::{ChangeLeader, ChangeMembers, Group, GroupList, Member, Node, NodeList, RaftState, Role};
+pub use topology::{
+    ChangeFormatLevel, ChangeLeader, ChangeMembers, Group, GroupList, Member, Node, NodeList, RaftState, Role,
+};
 
 /// Path that all routes begin with.
 pub const ROOT: &str = "/_orion/v1";

@@ -38,7 +38,7 @@ pub struct Group {
     /// The log holds nothing up to this one.
     #[schema(value_type = u64)]
     pub purged_index: LogIndex,
-    /// Entry formats that may be proposed.
+    /// Formats up to this level are written: an older release that reads less cannot be started again.
     pub format_level: u32,
     /// Databases that it owns.
     pub databases: u64,
@@ -73,6 +73,12 @@ pub struct Member {
     /// Where peers reach it; absent where there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
+    /// The newest format level that its release reads.
+    pub format_level: u32,
+    /// Newest entry that it has; known to the leader only, and not of itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>)]
+    pub matched_index: Option<LogIndex>,
 }
 
 /// What a member is there for.
@@ -126,6 +132,14 @@ pub struct ChangeMembers {
     /// Roles by node id. All changes are made at once, by one joint change of the membership.
     #[schema(value_type = std::collections::BTreeMap<String, Role>)]
     pub roles: BTreeMap<NodeId, Role>,
+}
+
+/// Body of `PUT /groups/{name}/format-level`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeFormatLevel {
+    /// The level; all members must read it. It is never lowered.
+    pub level: u32,
 }
 
 /// Body of `PUT /groups/{name}/leader`.

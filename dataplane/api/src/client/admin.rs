@@ -5,8 +5,8 @@ use url::form_urlencoded::Serializer;
 
 use super::{Client, Error};
 use crate::admin::{
-    ChangeDatabase, ChangeLeader, ChangeMembers, CreateDatabase, Database, DatabaseChecksum, DatabaseList,
-    Group, GroupList, ListDatabases, Metrics, NodeList, ROOT,
+    ChangeDatabase, ChangeFormatLevel, ChangeLeader, ChangeMembers, CreateDatabase, Database,
+    DatabaseChecksum, DatabaseList, Group, GroupList, ListDatabases, Metrics, NodeList, ROOT,
 };
 use crate::{DatabaseName, GroupName, NodeId};
 
@@ -103,6 +103,18 @@ impl Client {
         let url = self.admin_url(&format!("/groups/{name}/members/{member}"));
         self.json(Method::DELETE, url, HeaderMap::new(), None::<&()>)
             .await
+    }
+
+    /// Raises a group's format level; answers with it.
+    pub async fn change_format_level(&self, name: &GroupName, level: u32) -> Result<Group, Error> {
+        let url = self.admin_url(&format!("/groups/{name}/format-level"));
+        self.json(
+            Method::PUT,
+            url,
+            HeaderMap::new(),
+            Some(&ChangeFormatLevel { level }),
+        )
+        .await
     }
 
     /// Lets a member lead its group; answers with it.

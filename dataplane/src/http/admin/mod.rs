@@ -16,8 +16,9 @@ use axum::extract::State;
 use axum::routing::{delete, get, put};
 use http::{HeaderMap, StatusCode, Uri};
 use orion_api::admin::{
-    ChangeDatabase, ChangeLeader, ChangeMembers, CreateDatabase, Database, DatabaseChecksum, DatabaseList,
-    Group, GroupList, IDEMPOTENCY_KEY_BYTES_MAX, ListDatabases, Metrics, NodeList, ROOT,
+    ChangeDatabase, ChangeFormatLevel, ChangeLeader, ChangeMembers, CreateDatabase, Database,
+    DatabaseChecksum, DatabaseList, Group, GroupList, IDEMPOTENCY_KEY_BYTES_MAX, ListDatabases, Metrics,
+    NodeList, ROOT,
 };
 use orion_api::error::ErrorBody;
 use orion_api::{Code, DatabaseName, GroupName, NodeId};
@@ -57,6 +58,8 @@ pub trait Admin: Send + Sync + 'static {
     async fn remove_member(&self, name: GroupName, member: NodeId) -> Result<Group, Error>;
     /// Lets another member lead; answers with the group.
     async fn change_leader(&self, name: GroupName, change: ChangeLeader) -> Result<Group, Error>;
+    /// Raises the format level; answers with the group, also if it was so. `CONFLICT` if a member does not read it.
+    async fn change_format_level(&self, name: GroupName, change: ChangeFormatLevel) -> Result<Group, Error>;
     /// Nodes known here.
     async fn list_nodes(&self) -> Result<NodeList, Error>;
     /// This node's numbers.
@@ -88,6 +91,7 @@ pub fn router(admin: Arc<dyn Admin>) -> Router {
         .route("/groups/{name}/members", put(change_members))
         .route("/groups/{name}/members/{node}", delete(remove_member))
         .route("/groups/{name}/leader", put(change_leader))
+        .route("/groups/{name}/format-level", put(change_format_level))
         .route("/nodes", get(list_nodes))
         .route("/metrics", get(metrics))
         .route("/openapi.json", get(openapi))
@@ -233,6 +237,23 @@ async fn change_leader(
     let change: ChangeLeader = body(&headers, sent).await?;
     let name: GroupName = name.parse().map_err(invalid)?;
     Ok(Json(admin.change_leader(name, change).await?))
+}
+
+/// Let a group write newer formats. A release that does not read them cannot be started again in it.
+#[utoipa::path(put, path = "/_orion/v1/groups/{name}/format-level", tag = "groups", params(("name" = String, Path)), request_body = ChangeFormatLevel, responses(
+    (status = 200, body = Group, description = "the group, at that level or a newer one"),
+    (status = 404, body = ErrorBody, description = "no such group here"),
+    (status = 409, body = ErrorBody, description = "a member does not read that level")
+))]
+async fn change_format_level(
+    State(admin): Server,
+    NamePath(name): NamePath,
+    headers: HeaderMap,
+    sent: Body,
+) -> Result<Json<Group>, Error> {
+    let change: ChangeFormatLevel = body(&headers, sent).await?;
+    let name: GroupName = name.parse().map_err(invalid)?;
+    Ok(Json(admin.change_format_level(name, change).await?))
 }
 
 /// Nodes known here.

@@ -22,6 +22,7 @@ use utoipa::OpenApi;
         super::change_members,
         super::remove_member,
         super::change_leader,
+        super::change_format_level,
         super::list_nodes,
         super::metrics
     ),

@@ -103,6 +103,10 @@ impl Admin for Map {
         Err(Error::new(Code::MembershipConflict, member.to_string()))
     }
 
+    async fn change_format_level(&self, _: GroupName, change: ChangeFormatLevel) -> Result<Group, Error> {
+        Err(Error::new(Code::MembershipConflict, change.level.to_string()))
+    }
+
     async fn change_leader(&self, _: GroupName, change: ChangeLeader) -> Result<Group, Error> {
         Err(Error::new(Code::MembershipConflict, change.node.to_string()))
     }

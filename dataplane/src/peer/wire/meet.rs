@@ -75,9 +75,6 @@ pub(crate) struct Join {
     /// The newest log format that it can read.
     #[prost(uint32, tag = "4")]
     pub(crate) format_level: u32,
-    /// It has been a member before, by what its own log says.
-    #[prost(bool, tag = "5")]
-    pub(crate) was_member: bool,
 }
 
 /// What became of a [`Join`].
