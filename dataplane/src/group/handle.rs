@@ -110,8 +110,7 @@ impl Group {
         let catalog = Arc::new(Catalog::default());
         let path = dir.join("snapshot");
         let machine = Machine::new(Arc::clone(&catalog), Arc::clone(&pages), path, own.format_level);
-        // Followers hear of an entry only after the leader appended it: it must not wait for its own disk there.
-        log.set_inline(peers.is_none());
+        log.set_replicated(peers.is_some());
         let stopped = |error: &dyn std::fmt::Display| Error::Stopped(error.to_string());
         let config = Arc::new(
             raft_config(&name, peers.is_some())

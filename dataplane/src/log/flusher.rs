@@ -37,6 +37,9 @@ const SEAL_AFTER: Duration = Duration::from_millis(50);
 /// Bytes of entries that are written by the thread that appends them, at most.
 const HERE_BYTES: usize = 64 << 10;
 
+/// So long after a write the next entry is one that comes alone: less than a round from client to client.
+const QUIET: Duration = Duration::from_micros(100);
+
 /// Mean time of a flush above which nobody but the flusher's thread waits for the disk.
 const HERE_TIME: Duration = Duration::from_millis(1);
 
@@ -89,6 +92,12 @@ impl Desk {
             flusher: Mutex::new(flusher),
             queued: AtomicUsize::new(0),
         }
+    }
+
+    /// True if the last write ended a while ago: what comes now is not one of many.
+    pub(super) fn is_quiet(&self) -> bool {
+        let flusher = self.flusher.try_lock();
+        flusher.is_some_and(|flusher| flusher.last_write.elapsed() > QUIET)
     }
 
     /// Queues a job for the flusher's thread; false if that has ended.

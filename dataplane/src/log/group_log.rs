@@ -107,8 +107,8 @@ pub(crate) struct GroupLog {
     desk: Arc<Desk>,
     /// Proposals on their way.
     proposals: Arc<AtomicUsize>,
-    /// See [`GroupLog::set_inline`].
-    inline: Arc<AtomicBool>,
+    /// See [`GroupLog::set_replicated`].
+    is_replicated: Arc<AtomicBool>,
 }
 
 impl GroupLog {
@@ -118,15 +118,24 @@ impl GroupLog {
             shared,
             desk,
             proposals: Arc::default(),
-            inline: Arc::new(AtomicBool::new(true)),
+            is_replicated: Arc::new(AtomicBool::new(false)),
         }
     }
 
-    /// Whether an entry that is alone may be written and synced by the task that appends it. With one voter that task has
-    /// nothing else to do until the entry is durable; with several it must send it to the others meanwhile, and
-    /// everything goes to the flusher. From the next append on; the order of entries stays as it is.
-    pub(crate) fn set_inline(&self, inline: bool) {
-        self.inline.store(inline, Ordering::Relaxed);
+    /// Whether there are other members: their leader sends an entry to them while its own disk writes it. From the next
+    /// append on; the order of entries stays as it is.
+    pub(crate) fn set_replicated(&self, is_replicated: bool) {
+        self.is_replicated.store(is_replicated, Ordering::Relaxed);
+    }
+
+    /// True if the task that appends has nothing else to do until the entry is durable. As the only voter: no other
+    /// proposal is on its way. As a follower: it comes alone, and did not come while the one before was written.
+    fn is_alone(&self, append: &Append) -> bool {
+        let proposals = self.proposals.load(Ordering::Relaxed);
+        match self.is_replicated.load(Ordering::Relaxed) {
+            false => proposals == 1,
+            true => proposals == 0 && append.entries.len() == 1 && self.desk.is_quiet(),
+        }
     }
 
     /// Counts the proposals that were made to the group and have no outcome yet, for whoever proposes: an entry
@@ -327,11 +336,9 @@ impl RaftLogStorage<Types> for GroupLog {
             committed: committed.map(LogId::from),
             done: callback,
         };
-        let is_alone = self.proposals.load(Ordering::Relaxed) == 1;
-        let left = if is_alone && self.inline.load(Ordering::Relaxed) {
-            self.desk.append_here(append)
-        } else {
-            Err(append)
+        let left = match self.is_alone(&append) {
+            true => self.desk.append_here(append),
+            false => Err(append),
         };
         match left {
             Ok(()) => Ok(()),

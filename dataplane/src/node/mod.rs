@@ -257,10 +257,12 @@ impl Node {
     }
 }
 
-/// Raft's own threads, so that a heartbeat never waits behind queries.
+/// Raft's own threads, so that a heartbeat never waits behind queries. Few: an entry goes through a dozen tasks, and each that
+/// runs on another thread than the one before costs more than what it does.
 fn raft_runtime() -> std::io::Result<Runtime> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+        .worker_threads((cores / 4).clamp(1, 4))
         .thread_name("orion-raft")
         .enable_all()
         .build()
@@ -284,7 +286,11 @@ async fn listen(
     // Calls come from the address that is listened on, where that is one: firewalls may know this node by it.
     let source = Some(address.ip()).filter(|ip| !ip.is_unspecified());
     let own = peer::own(id, cluster.advertise.clone(), options.format_level);
-    let peers = Peers::new(own, source, incoming, cluster.tls.clone())?;
+    let threads = peer::Threads {
+        raft: runtime.handle().clone(),
+        requests: Handle::current(),
+    };
+    let peers = Peers::new(own, source, incoming, threads, cluster.tls.clone())?;
     runtime.spawn(Arc::clone(&peers).serve(listener, stop.clone()));
     Ok(peers)
 }

@@ -8,13 +8,14 @@
 
 use super::generated::peer_client::PeerClient;
 use super::wire::{FROM, GROUP, Hello, Known, PROTOCOL, TO};
-use super::{Error, Tls};
+use super::{Error, Threads, Tls};
 use orion_api::{GroupName, NodeId};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tonic::metadata::AsciiMetadataValue;
 use tonic::transport::{Channel, Endpoint};
 
@@ -37,6 +38,7 @@ pub(crate) struct Links {
     own: Hello,
     /// Where connections come from; none: as the system has it.
     source: Option<IpAddr>,
+    threads: Threads,
     tls: Option<Tls>,
     known: Mutex<HashMap<u64, Place>>,
 }
@@ -65,10 +67,11 @@ pub(crate) struct Link {
 }
 
 impl Links {
-    pub(super) fn new(own: Hello, source: Option<IpAddr>, tls: Option<Tls>) -> Links {
+    pub(super) fn new(own: Hello, source: Option<IpAddr>, threads: Threads, tls: Option<Tls>) -> Links {
         Links {
             own,
             source,
+            threads,
             tls,
             known: Mutex::default(),
         }
@@ -160,7 +163,9 @@ impl Links {
         if let Some(tls) = &self.tls {
             endpoint = endpoint.tls_config(tls.client()).map_err(unusable)?;
         }
-        let client = || {
+        let client = |threads: &Handle| {
+            // A connection belongs to the threads that made it.
+            let _on_these = threads.enter();
             PeerClient::new(endpoint.connect_lazy())
                 .max_decoding_message_size(MESSAGE_BYTES_MAX)
                 .max_encoding_message_size(MESSAGE_BYTES_MAX)
@@ -169,9 +174,9 @@ impl Links {
             address: address.to_owned(),
             from: id_text(self.own.node),
             to: id_text(node.map_or(0, |node| node.0)),
-            control: client(),
-            log: client(),
-            bulk: client(),
+            control: client(&self.threads.raft),
+            log: client(&self.threads.raft),
+            bulk: client(&self.threads.requests),
         })
     }
 }

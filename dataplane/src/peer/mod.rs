@@ -35,9 +35,19 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wire::{Hello, KnownGroup, PROTOCOL};
+
+/// Whose threads do what.
+#[derive(Clone, Debug)]
+pub(crate) struct Threads {
+    /// Entries, heartbeats, votes: a connection of another runtime would be one more hand-over between threads each way.
+    pub(crate) raft: Handle,
+    /// Requests of clients, which must not keep heartbeats waiting.
+    pub(crate) requests: Handle,
+}
 
 /// This node among its peers: what it answers, and its connections.
 pub(crate) struct Peers {
@@ -51,6 +61,7 @@ pub(crate) struct Peers {
     router: OnceLock<axum::Router>,
     /// Those that are being answered; closed when the node stops.
     forwarded: TaskTracker,
+    threads: Threads,
     tls: Option<Tls>,
 }
 
@@ -104,15 +115,17 @@ impl Peers {
         own: Hello,
         source: Option<IpAddr>,
         incoming: PathBuf,
+        threads: Threads,
         tls: Option<Tls>,
     ) -> Result<Arc<Peers>, Error> {
         Ok(Arc::new(Peers {
-            links: Links::new(own.clone(), source, tls.clone()),
+            links: Links::new(own.clone(), source, threads.clone(), tls.clone()),
             own,
             members: RwLock::default(),
             incoming,
             router: OnceLock::new(),
             forwarded: TaskTracker::new(),
+            threads,
             tls,
         }))
     }

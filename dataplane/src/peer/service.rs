@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tonic::metadata::MetadataMap;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
@@ -222,7 +223,10 @@ impl Peer for Service {
             // Before anything of it is done: the other node asks somebody else.
             return Err(Status::failed_precondition("this node stops"));
         }
-        let reply = forward::answer(router, from, request.into_inner()).await?;
+        let answering_here = forward::answer(router, from, request.into_inner());
+        // Whoever passed it on and leaves takes it along.
+        let reply = AbortOnDropHandle::new(self.peers.threads.requests.spawn(answering_here)).await;
+        let reply = reply.map_err(|error| Status::aborted(error.to_string()))??;
         // Until the last piece is on its way.
         let reply = reply.inspect(move |_| {
             let _ = &answering;

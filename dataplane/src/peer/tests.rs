@@ -1,7 +1,7 @@
 //! Greetings, who is meant, and certificates.
 
 use super::wire::{FROM, TO};
-use super::{Error, Peers, Tls, own};
+use super::{Error, Peers, Threads, Tls, own};
 use orion_api::NodeId;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use std::path::Path;
@@ -14,7 +14,12 @@ async fn peer(node: u64, dir: &Path, tls: Option<Tls>) -> (Arc<Peers>, String, t
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("its address").to_string();
     let own = own(NodeId(node), address.clone(), crate::entry::FORMAT_LEVEL);
-    let peers = Peers::new(own, None, dir.join("incoming"), tls).expect("peers");
+    let here = tokio::runtime::Handle::current();
+    let threads = Threads {
+        raft: here.clone(),
+        requests: here,
+    };
+    let peers = Peers::new(own, None, dir.join("incoming"), threads, tls).expect("peers");
     let stop = CancellationToken::new();
     tokio::spawn(Arc::clone(&peers).serve(listener, stop.clone()));
     (peers, address, stop.drop_guard())

@@ -157,13 +157,13 @@ async fn a_disk_without_room_for_a_whole_segment_gets_smaller_ones() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_several_voters_no_entry_is_synced_by_who_appends_it() {
+async fn no_follower_waits_for_the_leaders_disk() {
     let dir = tempfile::tempdir().expect("a folder");
     let disk = open(dir.path());
     let mut log = disk.group("a");
     append(&mut log, entries(1, 0..1, 10)).await.expect("durable");
     log.proposals().store(1, std::sync::atomic::Ordering::Relaxed);
-    log.set_inline(false);
+    log.set_replicated(true);
     let held = Fault::inject("log::sync_error", "pause", dir.path());
     let mut appending = log.clone();
     let (sender, flushed) = <crate::raft::Types as openraft::type_config::TypeConfigExt>::oneshot();
@@ -179,21 +179,27 @@ async fn with_several_voters_no_entry_is_synced_by_who_appends_it() {
     drop(held);
     appended.await.expect("no panic").expect("queued");
     flushed.await.expect("an answer").expect("durable");
-    // Alone it is durable when the append returns, as soon as the flusher is at rest.
-    log.set_inline(true);
-    let deadline = Instant::now() + Duration::from_secs(20);
-    for next in 2.. {
-        assert!(Instant::now() < deadline, "never written where it was appended");
-        let (sender, flushed) = <crate::raft::Types as openraft::type_config::TypeConfigExt>::oneshot();
-        log.append(entries(1, next..next + 1, 10), IOFlushed::signal(sender))
-            .await
-            .expect("queued");
-        let mut flushed = std::pin::pin!(flushed);
-        if let Some(done) = (&mut flushed).now_or_never() {
-            done.expect("an answer").expect("durable");
-            return;
+    // Whoever has nothing else to do makes it durable before the append returns, as soon as the flusher is at rest.
+    let mut next = 2;
+    for (is_replicated, proposals) in [(false, 1), (true, 0)] {
+        log.set_replicated(is_replicated);
+        log.proposals()
+            .store(proposals, std::sync::atomic::Ordering::Relaxed);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            assert!(Instant::now() < deadline, "never written where it was appended");
+            let (sender, flushed) = <crate::raft::Types as openraft::type_config::TypeConfigExt>::oneshot();
+            log.append(entries(1, next..next + 1, 10), IOFlushed::signal(sender))
+                .await
+                .expect("queued");
+            next += 1;
+            let mut flushed = std::pin::pin!(flushed);
+            if let Some(done) = (&mut flushed).now_or_never() {
+                done.expect("an answer").expect("durable");
+                break;
+            }
+            flushed.await.expect("an answer").expect("durable");
         }
-        flushed.await.expect("an answer").expect("durable");
     }
 }
 
