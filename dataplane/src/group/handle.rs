@@ -267,7 +267,10 @@ impl Group {
         });
         fail::fail_point!("group::propose");
         sent.store(true, Ordering::Release);
-        let mut sending = Box::pin(self.raft.client_write_ff(proposal, Some(callback)));
+        // Out of tokio's budget for one turn of a task: else a queue with room would seem full to whoever did much without
+        // ever waiting. Tested by `a_task_that_never_waits_is_not_refused`.
+        let sending = self.raft.client_write_ff(proposal, Some(callback));
+        let mut sending = Box::pin(tokio::task::unconstrained(sending));
         match sending.as_mut().now_or_never() {
             Some(Ok(())) => Ok(()),
             Some(Err(_)) => {

@@ -230,3 +230,14 @@ async fn a_statement_whose_client_is_gone_holds_up_nobody() {
     assert_eq!(count(&node, "app").await, 1);
     node.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_never_waits_is_not_refused() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let node = Node::start(options(dir.path())).await.expect("starts");
+    with_table(&node, "app").await;
+    // Short writes end where they are asked for: a thousand of them are one turn of this task.
+    insert(&node, "app", 1000).await;
+    assert_eq!(count(&node, "app").await, 1000);
+    node.stop().await;
+}
