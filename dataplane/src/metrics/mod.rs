@@ -2,6 +2,7 @@
 //!
 //! Names: `orion_<part>_<noun>_<unit>[_total]`. Labels are bounded: operation, area, code; never a database.
 
+mod group;
 mod transport;
 
 use crate::database::Databases;
@@ -48,6 +49,9 @@ pub(crate) fn router(
     let help = "Requests that ended with an error of the database layer, by code";
     registry.register("orion_database_errors", help, counters.errors.clone());
     let (bodies, replies) = (Arc::clone(&http.bodies), Arc::clone(http.service.replies()));
+    registry.register_collector(Box::new(group::Group {
+        node: Arc::clone(&node),
+    }));
     registry.register_collector(Box::new(Numbers { node, http }));
     registry.register_collector(Box::new(transport::Transport {
         connections,

@@ -9,6 +9,7 @@
 //! INVARIANT: a node answers only calls that are meant for it. An address that another node has now would otherwise give
 //! its votes and its log positions for those of the one that was there. Tested by `a_call_for_another_node_is_refused`.
 
+mod counters;
 mod forward;
 mod generated;
 mod links;
@@ -21,6 +22,7 @@ mod tests;
 mod tls;
 pub(crate) mod wire;
 
+pub(crate) use counters::Counters;
 pub use forward::Elsewhere;
 pub(crate) use forward::{Forwarded, PassError, pass_on};
 pub(crate) use links::{Link, Links};
@@ -62,6 +64,7 @@ pub(crate) struct Peers {
     /// Those that are being answered; closed when the node stops.
     forwarded: TaskTracker,
     threads: Threads,
+    pub(crate) counters: Counters,
     tls: Option<Tls>,
 }
 
@@ -126,6 +129,7 @@ impl Peers {
             router: OnceLock::new(),
             forwarded: TaskTracker::new(),
             threads,
+            counters: Counters::default(),
             tls,
         }))
     }

@@ -1,7 +1,7 @@
 //! openraft's calls to the other members, over the connections that this node has to them.
 
 use super::wire::{Append, Appended, Ballot, Malformed, SnapshotTaken, Transfer};
-use super::{Link, Peers, snapshot};
+use super::{Link, Peers, counters, snapshot};
 use crate::clock::Boottime;
 use crate::raft::{Lease, Place, SnapshotFile, Types, Vote};
 use futures::future::BoxFuture;
@@ -18,6 +18,7 @@ use openraft::type_config::alias::SnapshotOf;
 use openraft::{AnyError, OptionalSend};
 use orion_api::{GroupName, NodeId};
 use parking_lot::Mutex;
+use prost::Message;
 use std::collections::VecDeque;
 use std::error::Error as StdError;
 use std::future::Future;
@@ -158,13 +159,15 @@ impl RaftNetworkV2<Types> for Connection {
             let link = self.link()?;
             // Answers come in the order of the requests.
             let under_way: Arc<Mutex<VecDeque<(u64, Boottime)>>> = Arc::default();
-            let sent = Arc::clone(&under_way);
+            let (sent, peers) = (Arc::clone(&under_way), Arc::clone(&self.network.peers));
             let lease = Arc::clone(&self.network.lease);
             let messages = requests.map(move |request| {
                 let term = request.vote.leader_id.term;
                 tells(&lease, &request);
                 sent.lock().push_back((term, Boottime::now()));
-                Append::from(request)
+                let append = Append::from(request);
+                counters::add(&peers.counters.entries, append.encoded_len());
+                append
             });
             let message = self.request(&link, messages);
             let answers = link.log.clone().append(message).await;
@@ -209,6 +212,8 @@ impl RaftNetworkV2<Types> for Connection {
         let parts = snapshot::parts(&snapshot.snapshot, &vote)
             .await
             .map_err(|error| unreachable(&error))?;
+        let peers = Arc::clone(&self.network.peers);
+        let parts = parts.inspect(move |part| counters::add(&peers.counters.snapshots, part.encoded_len()));
         let message = self.request(&link, parts);
         let mut client = link.bulk.clone();
         let taken = tokio::select! {

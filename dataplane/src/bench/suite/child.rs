@@ -18,6 +18,8 @@ const START_TIMEOUT: Duration = Duration::from_secs(30);
 const CONFIG: &str = "config.yaml";
 /// Between two looks at a metric.
 const METRIC_PAUSE: Duration = Duration::from_millis(100);
+/// Ticks a second in /proc.
+const USER_HZ: u64 = 100;
 /// Between attempts to reach a server that starts; part of the error of the measured time.
 const ATTEMPT_PAUSE: Duration = Duration::from_millis(1);
 
@@ -76,8 +78,19 @@ impl Child {
 
     /// kill -9, then a new process on the same data.
     pub(super) fn crash_and_restart(&mut self) -> anyhow::Result<()> {
+        self.kill()?;
+        self.restart()
+    }
+
+    /// kill -9.
+    pub(super) fn kill(&mut self) -> anyhow::Result<()> {
         self.process.kill()?;
         self.process.wait()?;
+        Ok(())
+    }
+
+    /// A new process on the same data, after [`Child::kill`].
+    pub(super) fn restart(&mut self) -> anyhow::Result<()> {
         let start = Instant::now();
         self.process = spawn(
             &self.binary,
@@ -122,6 +135,17 @@ impl Child {
             .context("no VmRSS")?;
         let kib: u64 = line.trim().trim_end_matches(" kB").parse()?;
         Ok(kib * 1024)
+    }
+
+    /// CPU time since its start.
+    pub(super) fn cpu_time(&self) -> anyhow::Result<Duration> {
+        let path = format!("/proc/{}/stat", self.process.id());
+        let stat = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+        // Behind the name, which may hold anything: fields 14 and 15 of proc_pid_stat(5).
+        let (_, fields) = stat.rsplit_once(')').context("it has no name")?;
+        let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u64>);
+        let ticks = ticks.sum::<Result<u64, _>>()?;
+        Ok(Duration::from_millis(ticks * 1000 / USER_HZ))
     }
 
     /// Sum of a metric over its labels.

@@ -16,7 +16,7 @@ pub(super) struct Line {
 }
 
 /// The best that another system reached on this kind of machine (docs/benchmarks.md), by the beginning of the work.
-const PEERS: [(&str, &str); 13] = [
+const PEERS: [(&str, &str); 19] = [
     ("insert, 1 connection", "rqlite 1,861/s, p50 0.48 ms"),
     ("insert, 64 connections", "rqlite 8.5–12.6k/s"),
     ("insert, 256 connections", "rqlite 15k/s"),
@@ -30,6 +30,15 @@ const PEERS: [(&str, &str); 13] = [
     ("start to first write, 100k rows", "sqld 0.5 s"),
     ("memory, idle", "rqlite 29 MiB"),
     ("memory, 10,000 databases", "sqld 200–260 KiB a database"),
+    ("three nodes: insert, 1 connection", "rqlite 823/s"),
+    ("three nodes: insert, 64 connections at the", "rqlite 5,567/s"),
+    ("three nodes: insert, 256 connections", "rqlite 6,931/s"),
+    (
+        "three nodes: point select, strong, 64 connections at the leader",
+        "rqlite 16,658/s",
+    ),
+    ("three nodes: mixed 90/10", "rqlite 11,853/s (weak reads)"),
+    ("three nodes: kill -9", "rqlite median 1.95 s"),
 ];
 
 /// The table in Markdown.

@@ -8,6 +8,8 @@ mod cold;
 mod hostile;
 mod line;
 mod memory;
+mod nodes;
+mod replicated;
 mod speed;
 mod start;
 
@@ -39,7 +41,7 @@ pub(crate) struct SuiteOptions {
     /// Program that serves S3 for reads of cold databases and says where (the example `s3-server`).
     #[arg(long)]
     s3_server: Option<PathBuf>,
-    /// Parts to measure: speed, databases, cold, start, memory; all if not given.
+    /// Parts to measure: speed, databases, cold, start, memory, nodes, idle-nodes, new-member; all if not given.
     #[arg(long, value_delimiter = ',')]
     only: Vec<Part>,
 }
@@ -52,6 +54,9 @@ enum Part {
     Cold,
     Start,
     Memory,
+    Nodes,
+    IdleNodes,
+    NewMember,
 }
 
 /// Measures a part.
@@ -77,12 +82,15 @@ pub(crate) fn run(options: &SuiteOptions, out: &mut impl Write) -> anyhow::Resul
         "Disk: 4 KiB append + fdatasync p50 {:.3} ms, p99 {:.3} ms. {} s each, after {} s of warm-up.\n",
         disk.p50_ms, disk.p99_ms, options.duration, options.warm_up
     )?;
-    let parts: [(Part, Measure); 5] = [
+    let parts: [(Part, Measure); 8] = [
         (Part::Speed, speed::one_database),
         (Part::Databases, speed::many_databases),
         (Part::Cold, cold::measure),
         (Part::Start, start::measure),
         (Part::Memory, memory::measure),
+        (Part::Nodes, replicated::measure),
+        (Part::IdleNodes, replicated::idle),
+        (Part::NewMember, replicated::new_member),
     ];
     let mut table = Vec::new();
     for (part, measure) in parts {
