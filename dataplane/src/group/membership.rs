@@ -66,6 +66,7 @@ impl Group {
                 );
                 return Err(Error::Membership(message));
             }
+            self.receive_newcomer().await?;
             let place = Place {
                 address: join.address,
                 role: if join.votes {

@@ -6,6 +6,9 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
+/// Log that a new member is sent as it is.
+const NEWCOMER_LOG_BYTES: u64 = 1 << 20;
+
 /// How a group is kept.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
@@ -79,11 +82,27 @@ impl Group {
             true => before.max(all_have.unwrap_or(0)).min(newest),
             false => newest,
         };
+        self.purge(upto).await;
+    }
+
+    async fn purge(&self, upto: u64) {
         if upto > 0
             && let Err(error) = self.raft.trigger().purge_log(upto).await
         {
             tracing::error!(group = %self.name, %error, "the log does not get shorter");
         }
+    }
+
+    /// Before a member is taken in that has nothing: what it is to be sent is a local snapshot, which has no page that is in the
+    /// object store, and not a long log of pages. Who lags behind now is sent the same.
+    pub(super) async fn receive_newcomer(&self) -> Result<(), Error> {
+        if self.log.bytes() <= NEWCOMER_LOG_BYTES {
+            return Ok(());
+        }
+        self.snapshot().await?;
+        let newest = self.metrics().snapshot;
+        self.purge(newest.map_or(0, |id| id.index)).await;
+        Ok(())
     }
 
     /// Writes a local snapshot now and waits for it.

@@ -150,6 +150,16 @@ impl GroupLog {
         state.meta.vote.is_some() || state.meta.purged.is_some() || !state.positions.is_empty()
     }
 
+    /// Bytes of the entries that are on disk and not purged.
+    pub(crate) fn bytes(&self) -> u64 {
+        let state = self.shared.state.lock();
+        state
+            .positions
+            .iter()
+            .map(|position| u64::from(position.len))
+            .sum()
+    }
+
     /// False when the disk has no room for more.
     pub(crate) fn is_writable(&self) -> bool {
         self.core.is_writable()

@@ -278,3 +278,48 @@ async fn the_level_stays_until_an_operator_raises_it() {
     assert_eq!(node.group.catalog.format_level(), 6);
     node.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_member_is_sent_no_log_of_pages() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let addresses = [free_address(), free_address(), free_address()];
+    let mut nodes = vec![
+        start(dir.path(), &addresses, 0).await,
+        start(dir.path(), &addresses, 1).await,
+    ];
+    let first = Arc::clone(leader(&nodes).await);
+    first
+        .create("app", Default::default(), None)
+        .await
+        .expect("created");
+    super::tests::run(&first, "app", &["CREATE TABLE t (v BLOB)"]).await;
+    for _ in 0..8 {
+        super::tests::run(&first, "app", &["INSERT INTO t VALUES (randomblob(500000))"]).await;
+    }
+    let database = first.group.catalog.find("app").expect("there");
+    first.group.catalog.ask_for_materialization(database.id);
+    wait(&first, "all is in the object store", || {
+        first.group.catalog.overlay_bytes() == 0
+    })
+    .await;
+    let peers = first.peers.as_ref().expect("several");
+    let sent = || {
+        let counters = [&peers.counters.entries, &peers.counters.snapshots];
+        counters
+            .map(|counter| counter.load(std::sync::atomic::Ordering::Relaxed))
+            .iter()
+            .sum::<u64>()
+    };
+    let before = sent();
+    nodes.push(start(dir.path(), &addresses, 2).await);
+    wait(&nodes[2], "it votes", || {
+        let metrics = nodes[2].group.metrics();
+        metrics.membership_config.membership().voter_ids().count() == 3
+    })
+    .await;
+    let catalog = &nodes[2].group.catalog;
+    wait(&nodes[2], "it has the database", || catalog.find("app").is_some()).await;
+    let sent = sent() - before;
+    assert!(sent < 1 << 20, "{sent} bytes for 4 MB of pages");
+    stop(nodes).await;
+}
