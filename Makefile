@@ -4,12 +4,13 @@
 CARGO ?= cargo
 DATA ?= orion-data
 
-.PHONY: run test check fix lint deny bench clean-data
+.PHONY: run test check fix generate lint deny bench clean-data
 
 run: ## Build and start a server; data in $(DATA)
 	$(CARGO) run --release --bin orion -- server --data-dir $(DATA)
 
 test: ## All tests; installs what they need from the package registries
+	e2e/cluster/build
 	$(CARGO) test --workspace --features orion/failpoints
 	ORION_BIN=$${CARGO_TARGET_DIR:-$(CURDIR)/target}/debug/orion tests/clients/run
 	tests/stores/run
@@ -30,7 +31,11 @@ deny: ## Licenses, sources and crates of the dependencies, as deny.toml wants th
 		$(CARGO) install cargo-deny --version $(DENY_VERSION) --locked --debug --root $(DENY)
 	$(DENY)/bin/cargo-deny check licenses bans sources
 
-fix: ## Format, and mend what clippy can
+generate: ## The definitions of the kinds, from crds/src
+	$(CARGO) build --workspace --features orion/failpoints --bin orion-crds
+	$${CARGO_TARGET_DIR:-target}/debug/orion-crds config/crd charts/orion/crds
+
+fix: generate ## Format, generate, and mend what clippy can
 	$(CARGO) fmt --all
 	$(CARGO) clippy --workspace --all-targets --features orion/failpoints --fix --allow-dirty --allow-staged
 
