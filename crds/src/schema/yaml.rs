@@ -93,8 +93,19 @@ fn block(string: &str, indent: usize, text: &mut String) {
 fn quoted(string: &str, text: &mut String) {
     match is_plain(string) {
         true => text.push_str(string),
-        // JSON's strings are YAML's double-quoted ones.
-        false => text.push_str(&Value::from(string).to_string()),
+        false => double_quoted(string, text),
+    }
+}
+
+/// JSON's strings are YAML's double-quoted ones, but for characters that YAML does not print and JSON does.
+fn double_quoted(string: &str, text: &mut String) {
+    for c in Value::from(string).to_string().chars() {
+        match c {
+            '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' => {
+                text.push_str(&format!("\\u{:04x}", u32::from(c)));
+            }
+            c => text.push(c),
+        }
     }
 }
 
