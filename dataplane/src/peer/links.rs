@@ -22,8 +22,9 @@ use tonic::transport::{Channel, Endpoint};
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(1);
 
-/// An idle connection is probed so often, and is lost without an answer in twice that time: TCP alone would wait for minutes
-/// for a peer that was cut off.
+/// A connection with calls under way is probed so often, and is lost without an answer in twice that time: TCP alone would wait
+/// for minutes for a peer that was cut off. Connections for requests are probed also while idle, so that none is sent
+/// where nobody can say whether it arrived; those of Raft have heartbeats.
 const PROBE: Duration = Duration::from_millis(500);
 
 /// What may be under way on a log connection before the follower takes it.
@@ -158,12 +159,12 @@ impl Links {
             .initial_stream_window_size(WINDOW)
             .initial_connection_window_size(WINDOW)
             .http2_keep_alive_interval(PROBE)
-            .keep_alive_timeout(PROBE)
-            .keep_alive_while_idle(true);
+            .keep_alive_timeout(PROBE);
         if let Some(tls) = &self.tls {
             endpoint = endpoint.tls_config(tls.client()).map_err(unusable)?;
         }
-        let client = |threads: &Handle| {
+        let always_probed = endpoint.clone().keep_alive_while_idle(true);
+        let client = |threads: &Handle, endpoint: &Endpoint| {
             // A connection belongs to the threads that made it.
             let _on_these = threads.enter();
             PeerClient::new(endpoint.connect_lazy())
@@ -174,9 +175,9 @@ impl Links {
             address: address.to_owned(),
             from: id_text(self.own.node),
             to: id_text(node.map_or(0, |node| node.0)),
-            control: client(&self.threads.raft),
-            log: client(&self.threads.raft),
-            bulk: client(&self.threads.requests),
+            control: client(&self.threads.raft, &endpoint),
+            log: client(&self.threads.raft, &endpoint),
+            bulk: client(&self.threads.requests, &always_probed),
         })
     }
 }

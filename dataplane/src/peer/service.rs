@@ -30,6 +30,9 @@ const STREAM_WINDOW: u32 = 4 << 20;
 /// The same for a connection.
 const CONNECTION_WINDOW: u32 = 16 << 20;
 
+/// Connections of peers that are gone are looked for so often. Seldom: each look wakes both sides, also where all is idle.
+const PROBE: Duration = Duration::from_secs(5);
+
 /// Calls of one connection at once.
 const CALLS_MAX: u32 = 1024;
 
@@ -42,8 +45,8 @@ pub(super) async fn serve(
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_concurrent_streams(CALLS_MAX)
-        .http2_keepalive_interval(Some(Duration::from_secs(1)))
-        .http2_keepalive_timeout(Some(Duration::from_secs(2)));
+        .http2_keepalive_interval(Some(PROBE))
+        .http2_keepalive_timeout(Some(PROBE));
     if let Some(tls) = &peers.tls {
         server = server.tls_config(tls.server())?;
     }
