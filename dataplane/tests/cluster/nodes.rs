@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::{Mutex, MutexGuard};
 
 /// How long anything that is waited for may take.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -35,7 +36,12 @@ pub struct Cluster {
     pub links: Arc<Links>,
     pub ground: Ground,
     dir: PathBuf,
+    /// Nodes die before the next cluster begins.
+    _alone: MutexGuard<'static, ()>,
 }
+
+/// One cluster at a time: three nodes are load enough for a small machine, and elections are a matter of time.
+static ALONE: Mutex<()> = Mutex::const_new(());
 
 impl Cluster {
     /// `many` nodes, all started at once, and waits until each serves.
@@ -62,12 +68,14 @@ impl Cluster {
 
     /// The same, on this ground.
     pub async fn prepare_on(ground: Ground, dir: &Path, many: usize) -> Cluster {
+        let alone = ALONE.lock().await;
         let links = Links::new();
         let mut cluster = Cluster {
             nodes: Vec::new(),
             links,
             ground,
             dir: dir.to_owned(),
+            _alone: alone,
         };
         let mut addresses = Vec::new();
         for number in 0..many {
