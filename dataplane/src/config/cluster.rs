@@ -15,6 +15,7 @@ pub(super) struct RawCluster {
     peers: Vec<String>,
     role: Role,
     tls: Option<RawTls>,
+    insecure: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -62,6 +63,13 @@ impl RawCluster {
         self.peers
             .iter()
             .try_for_each(|peer| check_address("cluster.peers", peer))?;
+        // Whoever reaches the address could read and write everything.
+        if self.tls.is_none() && !listen.ip().is_loopback() && !self.insecure {
+            let message = format!(
+                "is missing, and others than this machine reach {listen}: give certificates, or say `insecure: true` where only the group's nodes can reach it"
+            );
+            return Err(Error::value("cluster.tls", message));
+        }
         let tls = self
             .tls
             .map(|tls| Tls::read(&tls.authority, &tls.certificate, &tls.key));

@@ -94,10 +94,11 @@ cluster:
   # advertise: node1.example.com:8092    # where they reach this node; without it: the address above
   # peers: [node2.example.com:8092, node3.example.com:8092]
   role: voter                            # voter, or read_replica: it does not vote, and serves reads
-  # tls:                                 # certificates for `orion-peer`, of one authority; without it: in the clear
+  # tls:                                 # certificates for `orion-peer`, of one authority
   #   authority: /etc/orion/peers/ca.pem
   #   certificate: /etc/orion/peers/node.pem
   #   key: /etc/orion/peers/node-key.pem
+  # insecure: true                       # without certificates: whoever reaches `listen` is taken for a node of the group
 
 # A new release writes formats that an older one cannot read only when all nodes of the group run it; with `manual` only after
 # `orion db groups set-format-level` too: until then the older release can be started again.

@@ -123,3 +123,17 @@ fn tokens_and_keys_turn_auth_on_and_are_never_shown() {
     assert!(config.auth.verify(None).is_err());
     assert!(!format!("{config:?}").contains("0123456789abcdef"));
 }
+
+#[test]
+fn an_address_that_others_reach_needs_certificates() {
+    let parse = |cluster: &str| Config::parse(&format!("cluster: {{{cluster}}}\n"));
+    let refused = parse("listen: '10.0.0.1:8092'").expect_err("anybody could be a node");
+    assert!(refused.to_string().contains("cluster.tls"), "{refused}");
+    for fine in [
+        "listen: '127.0.0.1:8092'",
+        "listen: '10.0.0.1:8092', insecure: true",
+    ] {
+        let config = parse(fine).expect(fine);
+        assert!(config.cluster.is_some());
+    }
+}
