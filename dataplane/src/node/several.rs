@@ -11,9 +11,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// Not of the range from which the system takes ports for outgoing connections: one of those may have it when it is needed, or
+/// needed again.
 fn free_address() -> SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("its address")
+    let any = || SocketAddr::from(([127, 0, 0, 1], rand::random_range(10_000..32_000)));
+    let is_free = |address: &SocketAddr| std::net::TcpListener::bind(address).is_ok();
+    let mut addresses = std::iter::repeat_with(any);
+    addresses.by_ref().take(1000).find(is_free).expect("a port")
 }
 
 /// Starts a node of a group whose members listen at `addresses`.

@@ -195,7 +195,10 @@ fn binary() -> PathBuf {
     other.unwrap_or_else(|| env!("CARGO_BIN_EXE_orion").into())
 }
 
+/// Not of the range from which the system takes ports for outgoing connections: one of those may have it when it is needed, or
+/// needed again.
 fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("its address").port()
+    let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let mut ports = std::iter::repeat_with(|| rand::random_range(10_000..32_000));
+    ports.by_ref().take(1000).find(is_free).expect("a port")
 }
