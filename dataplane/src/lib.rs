@@ -1,5 +1,6 @@
 //! Orion's data plane.
 
+pub(crate) mod archive;
 pub mod auth;
 pub mod base;
 pub mod bench;

@@ -140,6 +140,12 @@ impl Bases {
         Writer::open(self.clone(), database, epoch).await
     }
 
+    /// Makes the base of `epoch`, which begins with what `at` holds, without copying pages. May be repeated with the same
+    /// checkpoint. The base of `at` must stay as long as the new one.
+    pub async fn clone_at(&self, at: &Checkpoint, epoch: Epoch) -> Result<(), Error> {
+        super::clone::clone_at(self, at, epoch).await
+    }
+
     /// The checkpoints that [`Writer::checkpoint`] made in this base and that nobody gave up, oldest first.
     pub async fn checkpoints(&self, database: DatabaseId, epoch: Epoch) -> Result<Vec<Checkpoint>, Error> {
         super::garbage::checkpoints(self, database, epoch).await

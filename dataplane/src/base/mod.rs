@@ -29,6 +29,7 @@
 
 mod bases;
 mod checkpoint;
+mod clone;
 mod compaction;
 mod error;
 mod format;

@@ -6,6 +6,7 @@ mod db;
 mod hint;
 mod init_config;
 mod output;
+mod recover;
 mod remote;
 mod server;
 mod shell;
@@ -35,6 +36,8 @@ enum Command {
     Db(db::Options),
     /// Print a commented configuration that says what the defaults are.
     InitConfig(init_config::Options),
+    /// Bring a group back that lost all its disks, from the object store.
+    Recover(recover::Options),
     /// Make keys, and tokens that they sign.
     Token(token::Options),
     /// Measure a server.
@@ -50,6 +53,7 @@ pub fn main() -> ExitCode {
         Command::Cli(options) => shell::run(&options, &mut out),
         Command::Db(options) => db::run(&options, &mut out),
         Command::InitConfig(options) => init_config::run(&options, &mut out),
+        Command::Recover(options) => recover::run(options, &mut out),
         Command::Token(options) => token::run(&options, &mut out),
         Command::Bench(options) => crate::bench::run(&options, &mut out),
     };

@@ -54,7 +54,8 @@ fn small_pages() {
     }
 }
 
-fn init_log(log: &Log) -> anyhow::Result<()> {
+/// Lines on standard error from now on.
+pub(super) fn init_log(log: &Log) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&log.filter).with_context(|| format!("log.filter {:?}", log.filter))?;
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -5,6 +5,7 @@
 //! Defaults that belong to one part are that part's (`node::Options`, `database::Options`, `store::Retry`), with their reasons
 //! there; those of the process stand in `defaults`.
 
+mod archive;
 mod auth;
 mod cluster;
 mod defaults;
@@ -55,6 +56,8 @@ pub struct Config {
     pub transactions: Transactions,
     /// When pages go to the object store.
     pub materialize: Materialize,
+    /// How the log is archived; none: it is not.
+    pub archive: Option<crate::archive::Options>,
     /// Who may do what; everybody everything where nothing is configured.
     pub auth: Auth,
     /// Whether `/metrics` is served without a token.
@@ -177,6 +180,7 @@ impl Config {
         options.flush_bytes = self.materialize.flush_bytes;
         options.flush_age = self.materialize.age;
         options.snapshot_log_bytes = self.materialize.snapshot_log_bytes;
+        options.archive = self.archive.clone();
         options.cluster = self.cluster.clone();
         options.raise_format = self.raise_format;
         options

@@ -9,6 +9,7 @@ pub fn template() -> String {
     let http = defaults::http();
     let transactions = defaults::transactions();
     let materialize = defaults::materialize();
+    let archive = crate::archive::Options::default();
     let retry = store::Retry::default();
     format!(
         r#"# Configuration of `orion server`. Every key is optional; the values here are the defaults.
@@ -80,6 +81,13 @@ materialize:
   snapshot_log_bytes: {snapshot}           # of log, after which there is a local snapshot
   dropped_retention_seconds: {retention}      # a dropped database's objects are purged after that
 
+# The log in the object store: with it `orion recover` brings a group back that lost all disks.
+archive:
+  enabled: true
+  interval_ms: {archive_ms}                      # about what is lost then
+  log_bytes_max: {archive_log}              # of log, kept while the object store is away; past it the archive has a gap
+  retention_hours: {archive_hours}
+
 # Who may do what. Without keys and tokens everybody may do everything.
 auth:
   public_keys: []                        # PEM or base64, as `orion token keys` makes them
@@ -140,6 +148,9 @@ log:
         node_overlay = materialize.node_overlay_bytes,
         age = materialize.age.as_secs(),
         retention = materialize.dropped_retention.as_secs(),
+        archive_ms = archive.interval.as_millis(),
+        archive_log = archive.log_bytes_max,
+        archive_hours = archive.retention.as_secs() / 3600,
         filter = defaults::LOG_FILTER,
     )
 }

@@ -283,6 +283,14 @@ impl Database {
                 "the session token is of another database or of a later epoch",
             ));
         }
+        if let Some(session) = options.session
+            && !self.entry.has(session.epoch, session.version)
+        {
+            return Err(Error::new(
+                Code::StaleRead,
+                "what the session token stands for was lost when the database's group was recovered: begin without it",
+            ));
+        }
         if !behind() {
             return Ok(());
         }

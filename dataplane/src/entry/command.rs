@@ -7,7 +7,7 @@ use bytes::Bytes;
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Command {
     /// What to do.
-    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
+    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
     pub kind: Option<Kind>,
 }
 
@@ -44,6 +44,9 @@ pub enum Kind {
     /// The group gets its secret.
     #[prost(message, tag = "10")]
     SetSigningKey(SetSigningKey),
+    /// A part of the log is archived.
+    #[prost(message, tag = "11")]
+    Archived(Archived),
 }
 
 impl Kind {
@@ -60,6 +63,7 @@ impl Kind {
             Kind::SetLimits(_) => "set_limits",
             Kind::SetFormatLevel(_) => "set_format_level",
             Kind::SetSigningKey(_) => "set_signing_key",
+            Kind::Archived(_) => "archived",
         }
     }
 }
@@ -194,4 +198,13 @@ pub struct SetSigningKey {
     /// 32 bytes.
     #[prost(bytes = "bytes", tag = "1")]
     pub key: Bytes,
+}
+
+/// Everything before an index is in the archive: members need not keep it in their logs for that, and whoever leads next
+/// goes on from there. Nothing else depends on it.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct Archived {
+    /// The index.
+    #[prost(uint64, tag = "1")]
+    pub below: u64,
 }

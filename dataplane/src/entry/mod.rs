@@ -17,7 +17,8 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use command::{
-    Command, Create, Drop, Kind, Materialized, Pages, Purged, SetFormatLevel, SetLimits, SetSigningKey, Unpin,
+    Archived, Command, Create, Drop, Kind, Materialized, Pages, Purged, SetFormatLevel, SetLimits,
+    SetSigningKey, Unpin,
 };
 pub use commit::{Commit, CommitBody, PageChange, PageContent, Record};
 pub use limits::Limits;

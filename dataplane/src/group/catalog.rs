@@ -3,7 +3,7 @@
 use crate::entry::{self, Limits, PageChange};
 use crate::overlay::Snapshot;
 use arc_swap::ArcSwap;
-use orion_api::{DatabaseId, DatabaseName, Epoch};
+use orion_api::{DatabaseId, DatabaseName, Epoch, Version};
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -45,6 +45,17 @@ pub(crate) struct Database {
     pub(crate) published: ArcSwap<Snapshot>,
     /// Parts of transactions that have no commit yet.
     pub(super) parts: Mutex<Parts>,
+    /// With which versions epochs after the first one here began.
+    pub(super) origins: Vec<Origin>,
+}
+
+/// The beginning of an epoch that followed another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    /// The epoch.
+    pub(crate) epoch: Epoch,
+    /// Of the versions of epochs before it only those up to this one count.
+    pub(crate) start_version: Version,
 }
 
 /// Parts by transaction. Of one writer's term there is at most one transaction under way.
@@ -104,6 +115,7 @@ impl Database {
             limits: ArcSwap::from_pointee(create.limits.unwrap_or_default()),
             published: ArcSwap::from_pointee(Snapshot::empty(id, epoch)),
             parts: Mutex::default(),
+            origins: Vec::new(),
         }
     }
 
@@ -122,6 +134,12 @@ impl Database {
         self.limits.store(other.limits.load_full());
         self.published.store(other.published.load_full());
         *self.parts.lock() = std::mem::take(&mut *other.parts.lock());
+    }
+
+    /// False if a version of an earlier epoch is not a part of this one's history: it was lost with that epoch's end.
+    pub(crate) fn has(&self, epoch: Epoch, version: Version) -> bool {
+        let mut later = self.origins.iter().filter(|origin| origin.epoch > epoch);
+        later.all(|origin| version <= origin.start_version)
     }
 
     /// True while it is served.
@@ -149,6 +167,9 @@ pub(crate) struct Catalog {
     pub(super) format_level: AtomicU32,
     /// Nodes that were members and left. INVARIANT: an id that left never comes back.
     pub(super) departed: RwLock<BTreeSet<u64>>,
+    /// Entries before this index are in the archive. A leader knows it earlier than the entry that says so: nothing that
+    /// members must agree on depends on it.
+    pub(super) archived_below: AtomicU64,
     signing_key: OnceLock<SigningKey>,
 }
 

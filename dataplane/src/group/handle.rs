@@ -2,10 +2,11 @@
 
 use super::leadership::Leadership;
 use super::read_index::ReadIndexes;
-use super::{Catalog, Error, Machine};
+use super::{Catalog, Error, Machine, snapshot_file};
 use crate::entry::{Kind, Proposal};
 use crate::log::GroupLog;
 use crate::overlay::Pages;
+use crate::owner::Incarnation;
 use crate::peer::{Member, Network, Peers};
 use crate::raft::{Applied, Callback, LEASE, Lease, Place, Solitary, Types, WriteResult};
 use futures::FutureExt;
@@ -14,7 +15,7 @@ use openraft::{Raft, SnapshotPolicy};
 use orion_api::admin::Role;
 use orion_api::{GroupName, LogIndex, NodeId, Version};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -49,23 +50,36 @@ pub(crate) enum NotProposed {
     Overloaded,
 }
 
-/// What a node says of itself in its group.
-#[derive(Clone, Debug)]
-pub(crate) struct Own {
-    /// The group.
-    pub(crate) group: GroupName,
-    /// The node.
+/// What a group is started with.
+pub(crate) struct Start {
+    /// Its name.
+    pub(crate) name: GroupName,
+    /// Which life of its log.
+    pub(crate) incarnation: Incarnation,
+    /// This node.
     pub(crate) node: NodeId,
     /// The newest format level that it reads.
     pub(crate) format_level: u32,
+    /// Its log.
+    pub(crate) log: GroupLog,
+    /// Where its local snapshot lies.
+    pub(crate) dir: PathBuf,
+    /// Pages of its databases.
+    pub(crate) pages: Arc<Pages>,
+    /// The other nodes, if there can be any.
+    pub(crate) peers: Option<Arc<Peers>>,
 }
 
 /// A running group.
 pub(crate) struct Group {
     pub(crate) name: GroupName,
+    /// Which life of its log.
+    pub(crate) incarnation: Incarnation,
     pub(crate) node: NodeId,
     /// The newest format level that this node reads.
     pub(crate) reads_format: u32,
+    /// Where its local snapshot lies.
+    pub(super) snapshot_path: PathBuf,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) pages: Arc<Pages>,
     pub(super) raft: Raft<Types, Machine>,
@@ -93,30 +107,29 @@ impl std::fmt::Debug for Group {
 impl Group {
     /// Starts the group on this node. Without peers a group that the log knows nothing of is made, with this node as its only
     /// voter; with peers it is joined, or made by whoever [`Group::initialize`]s it.
-    pub(crate) async fn start(
-        own: Own,
-        log: GroupLog,
-        dir: &Path,
-        pages: Arc<Pages>,
-        peers: Option<Arc<Peers>>,
-    ) -> Result<Arc<Group>, Error> {
-        let (name, node) = (own.group, own.node);
-        let dir = dir.join(name.as_str());
+    pub(crate) async fn start(start: Start) -> Result<Arc<Group>, Error> {
+        let Start {
+            name,
+            incarnation,
+            node,
+            format_level,
+            log,
+            dir,
+            pages,
+            peers,
+        } = start;
         std::fs::create_dir_all(&dir).map_err(|source| Error::Io {
             what: "create",
             path: dir.clone(),
             source,
         })?;
         let catalog = Arc::new(Catalog::default());
-        let path = dir.join("snapshot");
-        let machine = Machine::new(Arc::clone(&catalog), Arc::clone(&pages), path, own.format_level);
+        let snapshot_path = dir.join(snapshot_file::NAME);
+        let path = snapshot_path.clone();
+        let machine = Machine::new(Arc::clone(&catalog), Arc::clone(&pages), path, format_level);
         log.set_replicated(peers.is_some());
         let stopped = |error: &dyn std::fmt::Display| Error::Stopped(error.to_string());
-        let config = Arc::new(
-            raft_config(&name, peers.is_some())
-                .validate()
-                .map_err(|error| stopped(&error))?,
-        );
+        let config = Arc::new(raft_config(&name).validate().map_err(|error| stopped(&error))?);
         let lease = Arc::new(Lease::new(node.0));
         let raft = match &peers {
             None => Raft::new(node.0, config, Solitary, log.clone(), machine).await,
@@ -137,8 +150,10 @@ impl Group {
             };
         let group = Arc::new(Group {
             name,
+            incarnation,
+            snapshot_path,
             node,
-            reads_format: own.format_level,
+            reads_format: format_level,
             catalog,
             pages,
             raft,
@@ -340,7 +355,7 @@ impl Group {
 fn makes_room(proposal: &Proposal) -> bool {
     matches!(
         proposal.command.kind,
-        Some(Kind::Materialized(_) | Kind::Unpin(_) | Kind::Drop(_) | Kind::Purged(_))
+        Some(Kind::Materialized(_) | Kind::Unpin(_) | Kind::Drop(_) | Kind::Purged(_) | Kind::Archived(_))
     )
 }
 
@@ -352,7 +367,7 @@ fn outcome(result: Option<WriteResult>) -> Outcome {
     }
 }
 
-fn raft_config(name: &GroupName, has_peers: bool) -> openraft::Config {
+fn raft_config(name: &GroupName) -> openraft::Config {
     openraft::Config {
         cluster_name: name.to_string(),
         heartbeat_interval: 100,
@@ -363,8 +378,8 @@ fn raft_config(name: &GroupName, has_peers: bool) -> openraft::Config {
         // Until the votes of an earlier life are forgotten: see `campaign_later`.
         enable_elect: false,
         snapshot_policy: SnapshotPolicy::Never,
-        // With peers `let_log_go` decides.
-        max_in_snapshot_log_to_keep: if has_peers { u64::MAX } else { 0 },
+        // `let_log_go` decides.
+        max_in_snapshot_log_to_keep: u64::MAX,
         // INVARIANT: a restarted node leads by a new term only. Restored to its old one it would lead before it has
         // applied what it acknowledged: the log knows of commits only up to the append before the last, and
         // `Leadership` would take an older entry of the same term for the term's first. Tested by

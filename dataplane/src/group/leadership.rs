@@ -17,6 +17,8 @@ pub(super) struct Leadership {
     term: AtomicU64,
     /// The term in which this node stopped leading of its own will; 0 for none.
     given_away: AtomicU64,
+    /// This incarnation of the group is over.
+    retired: AtomicBool,
     changed: watch::Sender<bool>,
     /// Why Raft stopped, once it has.
     stopped: OnceLock<String>,
@@ -34,6 +36,7 @@ impl Leadership {
             serves: AtomicBool::new(false),
             term: AtomicU64::new(0),
             given_away: AtomicU64::new(0),
+            retired: AtomicBool::new(false),
             changed: watch::channel(false).0,
             stopped: OnceLock::new(),
             lease,
@@ -76,7 +79,8 @@ impl Leadership {
         let leads = metrics.state == ServerState::Leader;
         let now = leads && metrics.last_applied.is_some_and(|id| id.leader_id.term == term);
         self.term.store(term, Ordering::Release);
-        self.say(now && self.given_away.load(Ordering::Acquire) != term);
+        let is_over = self.retired.load(Ordering::Acquire);
+        self.say(now && !is_over && self.given_away.load(Ordering::Acquire) != term);
     }
 
     fn note_members(&self, metrics: &openraft::RaftMetrics<Types>) {
@@ -119,6 +123,13 @@ impl Leadership {
         let term = self.term.load(Ordering::Acquire);
         self.given_away.store(term, Ordering::Release);
         self.lease.give_away(term);
+        self.say(false);
+    }
+
+    /// Serves no more, whatever Raft says.
+    pub(super) fn retire(&self) {
+        self.retired.store(true, Ordering::Release);
+        self.lease.give_away(self.term.load(Ordering::Acquire));
         self.say(false);
     }
 

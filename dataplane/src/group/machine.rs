@@ -4,7 +4,7 @@
 
 use super::Error;
 use super::catalog::{Catalog, Database, State};
-use super::snapshot_file::Captured;
+use super::snapshot_file::{Captured, Loaded};
 use crate::base::Checkpoint;
 use crate::entry::{self, Commit, Kind, Proposal};
 use crate::overlay::{Pages, Snapshot};
@@ -46,6 +46,31 @@ impl Machine {
         }
     }
 
+    /// Becomes what a snapshot held.
+    pub(super) fn take_over(&mut self, meta: &SnapshotMetaOf<Types>, loaded: Loaded) {
+        *self.catalog.departed.write() = loaded.departed;
+        self.catalog.replace(loaded.databases);
+        if let Some(key) = loaded.signing_key {
+            self.catalog.set_signing_key(key);
+        }
+        self.catalog
+            .format_level
+            .store(loaded.format_level, Ordering::Relaxed);
+        self.catalog
+            .archived_below
+            .fetch_max(loaded.archived_below, Ordering::Relaxed);
+        self.catalog
+            .applied_index
+            .store(meta.last_log_id.map_or(0, |id| id.index), Ordering::Release);
+        self.last = meta.last_log_id;
+        self.membership = meta.last_membership.clone();
+    }
+
+    /// The members, by the newest entry that says so.
+    pub(super) fn membership(&self) -> &StoredMembership {
+        &self.membership
+    }
+
     pub(super) fn apply_entry(&mut self, entry: &Entry) -> Applied {
         let id = entry.log_id();
         self.last = Some(id);
@@ -83,23 +108,25 @@ impl Machine {
     }
 
     /// INVARIANT: entries of a format that this release may not know are not applied: it would refuse what the others do.
-    fn check_readable(&self, entry: &Entry) -> io::Result<()> {
-        let EntryPayload::Normal(proposal) = &entry.payload else {
-            return Ok(());
-        };
-        match &proposal.command.kind {
-            Some(Kind::SetFormatLevel(set)) if set.level > self.reads_format => {
-                Err(self.unreadable(set.level))
-            }
-            _ => Ok(()),
+    pub(super) fn check_readable(&self, entry: &Entry) -> Result<(), Error> {
+        match &entry.payload {
+            EntryPayload::Normal(proposal) => match &proposal.command.kind {
+                Some(Kind::SetFormatLevel(set)) => self.check_level(set.level),
+                _ => Ok(()),
+            },
+            EntryPayload::Blank | EntryPayload::Membership(_) => Ok(()),
         }
     }
 
-    fn unreadable(&self, level: u32) -> io::Error {
-        io::Error::other(Error::FormatLevel {
-            level,
-            reads: self.reads_format,
-        })
+    /// The same of a whole snapshot.
+    pub(super) fn check_level(&self, level: u32) -> Result<(), Error> {
+        match level > self.reads_format {
+            true => Err(Error::FormatLevel {
+                level,
+                reads: self.reads_format,
+            }),
+            false => Ok(()),
+        }
     }
 
     fn apply_command(&self, proposal: &Proposal) -> Result<Option<Version>, Refused> {
@@ -121,6 +148,12 @@ impl Machine {
                 self.catalog
                     .format_level
                     .fetch_max(level.level, Ordering::Relaxed);
+                Ok(None)
+            }
+            Kind::Archived(archived) => {
+                self.catalog
+                    .archived_below
+                    .fetch_max(archived.below, Ordering::Relaxed);
                 Ok(None)
             }
             Kind::SetSigningKey(set) => {
@@ -284,7 +317,7 @@ impl RaftStateMachine<Types> for Machine {
         S: Stream<Item = io::Result<EntryResponder<Types>>> + Unpin + OptionalSend,
     {
         while let Some((entry, responder)) = entries.try_next().await? {
-            self.check_readable(&entry)?;
+            self.check_readable(&entry).map_err(io::Error::other)?;
             let applied = self.apply_entry(&entry);
             if let Some(responder) = responder {
                 responder.send(applied);
@@ -300,6 +333,7 @@ impl RaftStateMachine<Types> for Machine {
             format_level: self.catalog.format_level(),
             departed: self.catalog.departed.read().clone(),
             signing_key: self.catalog.signing_key(),
+            archived_below: self.catalog.archived_below.load(Ordering::Relaxed),
             databases: self.catalog.all().iter().map(Captured::database).collect(),
             path: self.path.clone(),
         }
@@ -315,22 +349,8 @@ impl RaftStateMachine<Types> for Machine {
             .await
             .map_err(io::Error::other)?;
         let loaded = loaded.map_err(io::Error::other)?;
-        if loaded.format_level > self.reads_format {
-            return Err(self.unreadable(loaded.format_level));
-        }
-        *self.catalog.departed.write() = loaded.departed;
-        self.catalog.replace(loaded.databases);
-        if let Some(key) = loaded.signing_key {
-            self.catalog.set_signing_key(key);
-        }
-        self.catalog
-            .format_level
-            .store(loaded.format_level, Ordering::Relaxed);
-        self.catalog
-            .applied_index
-            .store(meta.last_log_id.map_or(0, |id| id.index), Ordering::Release);
-        self.last = meta.last_log_id;
-        self.membership = meta.last_membership.clone();
+        self.check_level(loaded.format_level).map_err(io::Error::other)?;
+        self.take_over(meta, loaded);
         Ok(())
     }
 

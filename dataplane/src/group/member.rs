@@ -35,6 +35,7 @@ impl Member for Group {
             name: self.name.to_string(),
             leader: metrics.current_leader.unwrap_or(0),
             members: members.collect(),
+            incarnation: self.incarnation.0,
         }
     }
 

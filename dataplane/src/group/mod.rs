@@ -5,6 +5,7 @@
 //!
 //! INVARIANT: what a node applies was committed; what it answers was applied.
 
+mod archived;
 mod catalog;
 mod format_level;
 mod handle;
@@ -13,14 +14,16 @@ mod machine;
 mod member;
 mod membership;
 mod read_index;
+mod replay;
 mod snapshot_file;
 mod snapshots;
 #[cfg(test)]
 pub(crate) mod tests;
 
 pub(crate) use catalog::{Catalog, Database, State, parts_hash};
-pub(crate) use handle::{Group, NotProposed, Outcome, Own};
+pub(crate) use handle::{Group, NotProposed, Outcome, Start};
 pub(crate) use machine::Machine;
+pub(crate) use replay::{Replay, found};
 pub(crate) use snapshots::Options;
 
 /// Why a group cannot start or go on.

@@ -10,7 +10,7 @@
 //! CRASH: the old file or the new one is there, never a half; the log is purged only after the new one is.
 
 use super::Error;
-use super::catalog::{Database, Parts, SigningKey, State};
+use super::catalog::{Database, Origin, Parts, SigningKey, State};
 use crate::base::Checkpoint;
 use crate::entry::{self, Limits};
 use crate::log::{LogIdMessage, membership_from_bytes, membership_to_bytes};
@@ -19,13 +19,14 @@ use crate::page::{Chain, Extent, PageSize};
 use crate::raft::{LogId, SnapshotFile, StoredMembership, Types};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use openraft::Membership;
 use openraft::type_config::alias::SnapshotMetaOf;
 use orion_api::{DatabaseId, Epoch, Version};
 use parking_lot::{Mutex, RwLock};
 use prost::Message;
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{BufWriter, Read, Write};
+use std::io::{BufWriter, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
@@ -33,12 +34,22 @@ use xxhash_rust::xxh3::xxh3_64;
 const MAGIC: &[u8; 8] = b"ORIONSNP";
 const FORMAT: u32 = 1;
 
+/// The file's name in the group's folder.
+pub(super) const NAME: &str = "snapshot";
+
 /// What a file held.
 pub(super) struct Loaded {
     pub(super) format_level: u32,
     pub(super) departed: BTreeSet<u64>,
     pub(super) signing_key: Option<SigningKey>,
+    pub(super) archived_below: u64,
     pub(super) databases: Vec<Arc<Database>>,
+}
+
+/// A file that is open.
+pub(super) struct Opened {
+    pub(super) file: File,
+    pub(super) meta: SnapshotMetaOf<Types>,
 }
 
 /// The state at one log id, shared with what goes on being applied.
@@ -49,6 +60,7 @@ pub(crate) struct Captured {
     pub(super) format_level: u32,
     pub(super) departed: BTreeSet<u64>,
     pub(super) signing_key: Option<SigningKey>,
+    pub(super) archived_below: u64,
     pub(super) databases: Vec<CapturedDatabase>,
     pub(super) path: PathBuf,
 }
@@ -80,6 +92,8 @@ struct Head {
     /// Node ids that were members and left.
     #[prost(fixed64, repeated, tag = "7")]
     departed: Vec<u64>,
+    #[prost(uint64, tag = "8")]
+    archived_below: u64,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -112,6 +126,17 @@ struct DatabaseMessage {
     parts: Vec<entry::Pages>,
     #[prost(message, repeated, tag = "14")]
     expiries: Vec<ExpiryMessage>,
+    #[prost(message, repeated, tag = "15")]
+    origins: Vec<OriginMessage>,
+}
+
+/// With which version an epoch began.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct OriginMessage {
+    #[prost(uint64, tag = "1")]
+    epoch: u64,
+    #[prost(uint64, tag = "2")]
+    start_version: u64,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -239,6 +264,7 @@ impl Captured {
             signing_key: self
                 .signing_key
                 .map_or_else(Bytes::new, |key| Bytes::copy_from_slice(&key)),
+            archived_below: self.archived_below,
         };
         write_frame(out, &head)?;
         self.databases
@@ -310,6 +336,14 @@ impl CapturedDatabase {
                 .map(|(at_ms, many)| ExpiryMessage { at_ms, many })
                 .collect(),
             parts: self.parts.clone(),
+            origins: database
+                .origins
+                .iter()
+                .map(|origin| OriginMessage {
+                    epoch: origin.epoch.0,
+                    start_version: origin.start_version.0,
+                })
+                .collect(),
         }
     }
 }
@@ -354,7 +388,31 @@ fn slot_message(page: u32, newest: &Arc<Slot>) -> Option<SlotMessage> {
 impl SnapshotFile {
     /// Log id and membership, without the databases.
     pub(super) fn meta(&self) -> Result<SnapshotMetaOf<Types>, Error> {
-        let mut file = File::open(&self.path).map_err(self.io("open the local snapshot"))?;
+        let head = self.read_head(&mut self.file()?)?;
+        self.meta_of(&head)
+    }
+
+    /// The file, at its beginning, and what [`SnapshotFile::meta`] says of the very same.
+    pub(super) fn open(&self) -> Result<Opened, Error> {
+        let mut file = self.file()?;
+        let head = self.read_head(&mut file)?;
+        file.rewind().map_err(self.io("read the local snapshot"))?;
+        Ok(Opened {
+            file,
+            meta: self.meta_of(&head)?,
+        })
+    }
+
+    /// Position of the newest entry in it; also of a seed, which has no members yet.
+    pub(super) fn last(&self) -> Result<Option<LogId>, Error> {
+        Ok(self.read_head(&mut self.file()?)?.last.map(LogId::from))
+    }
+
+    fn file(&self) -> Result<File, Error> {
+        File::open(&self.path).map_err(self.io("open the local snapshot"))
+    }
+
+    fn read_head(&self, file: &mut File) -> Result<Head, Error> {
         let mut start = vec![0; 24];
         file.read_exact(&mut start)
             .map_err(|_| self.corrupt("too short"))?;
@@ -362,8 +420,14 @@ impl SnapshotFile {
         start.resize(24 + len.min(1 << 24), 0);
         file.read_exact(&mut start[24..])
             .map_err(|_| self.corrupt("too short"))?;
-        let head = self.head(&mut Bytes::from(start))?;
-        let membership = membership_from_bytes(head.membership);
+        self.head(&mut Bytes::from(start))
+    }
+
+    fn meta_of(&self, head: &Head) -> Result<SnapshotMetaOf<Types>, Error> {
+        let membership = match head.membership.is_empty() {
+            true => Some(Membership::default()),
+            false => membership_from_bytes(head.membership.clone()),
+        };
         let membership = membership.ok_or_else(|| self.corrupt("an undecodable membership"))?;
         Ok(SnapshotMetaOf::<Types> {
             last_log_id: head.last.map(LogId::from),
@@ -397,6 +461,7 @@ impl SnapshotFile {
             format_level: head.format_level,
             departed: head.departed.into_iter().collect(),
             signing_key,
+            archived_below: head.archived_below,
             databases,
         })
     }
@@ -521,6 +586,11 @@ fn restore(message: DatabaseMessage) -> Option<Database> {
     }
     let expiries = message.expiries.iter().map(|expiry| (expiry.at_ms, expiry.many));
     let snapshot = snapshot.restore(shrinks, slots.into_iter(), records.into_iter(), expiries);
+    let origins = message.origins.iter().map(|origin| Origin {
+        epoch: Epoch(origin.epoch),
+        start_version: Version(origin.start_version),
+    });
+    let origins = origins.collect();
     let mut parts = Parts::default();
     for part in message.parts {
         parts
@@ -533,6 +603,7 @@ fn restore(message: DatabaseMessage) -> Option<Database> {
         state: RwLock::new(state),
         published: ArcSwap::from_pointee(snapshot),
         parts: Mutex::new(parts),
+        origins,
         ..database
     })
 }

@@ -16,6 +16,8 @@ pub(crate) struct Options {
     pub(crate) snapshot_log_bytes: u64,
     /// Age of the last local snapshot after which there is a new one, if anything was applied.
     pub(crate) snapshot_age: Duration,
+    /// Bytes of log that are kept for an archive that lags; none: there is no archive.
+    pub(crate) archive_log_bytes_max: Option<u64>,
 }
 
 impl Default for Options {
@@ -24,6 +26,7 @@ impl Default for Options {
         Options {
             snapshot_log_bytes: 64 << 20,
             snapshot_age: Duration::from_secs(600),
+            archive_log_bytes_max: None,
         }
     }
 }
@@ -43,7 +46,7 @@ impl Group {
                 self.snapshot_bytes.store(bytes, Ordering::Relaxed);
                 last = Instant::now();
                 let newest = written.unwrap_or(0);
-                self.let_log_go(before, newest).await;
+                self.let_log_go(before, newest, &options).await;
                 before = newest;
             }
             let applied = self.catalog.applied_bytes.load(Ordering::Relaxed);
@@ -65,12 +68,11 @@ impl Group {
     /// With other members the log is kept for one more snapshot than this one needs itself, unless all have it or the disk is
     /// full: who lags further than that gets a snapshot.
     ///
-    /// LIMIT: two times `snapshot_log_bytes` of log, whatever becomes of a member.
-    async fn let_log_go(&self, before: u64, newest: u64) {
-        if self.peers.is_none() {
-            // openraft lets go what a snapshot holds.
-            return;
-        }
+    /// What is not archived is kept too.
+    ///
+    /// LIMIT: two times `snapshot_log_bytes` of log, whatever becomes of a member, and `archive_log_bytes_max`, whatever
+    /// becomes of the archive.
+    async fn let_log_go(&self, before: u64, newest: u64, options: &Options) {
         let replication = self.metrics().replication;
         let all_have = replication.and_then(|members| {
             let indexes = members
@@ -78,9 +80,16 @@ impl Group {
                 .map(|matched| matched.as_ref().map_or(0, |id| id.index));
             indexes.min()
         });
-        let upto = match self.log.is_writable() {
-            true => before.max(all_have.unwrap_or(0)).min(newest),
-            false => newest,
+        let upto = match (self.log.is_writable(), &self.peers) {
+            (true, Some(_)) => before.max(all_have.unwrap_or(0)).min(newest),
+            _ => newest,
+        };
+        let upto = match options.archive_log_bytes_max {
+            Some(bytes) if self.log.is_writable() => match self.archived_below().saturating_sub(1) {
+                archived if archived >= upto => upto,
+                archived => upto.min(archived.max(self.log.index_before(bytes))),
+            },
+            _ => upto,
         };
         self.purge(upto).await;
     }

@@ -42,6 +42,7 @@ pub(crate) fn round_trip(snapshot: &Snapshot) -> Snapshot {
         format_level: 1,
         departed: BTreeSet::new(),
         signing_key: Some([7; 32]),
+        archived_below: 0,
         databases: vec![Captured::database(&database)],
         path: dir.path().join("snapshot"),
     };

@@ -188,6 +188,44 @@ impl GroupLog {
         saved.await.map_err(|_| io::Error::from(Error::Poisoned))?
     }
 
+    /// Entries of `range`, as many as have `bytes_max`, but one at least. They begin later where the first ones were purged.
+    pub(crate) fn some(&self, range: Range<u64>, bytes_max: usize) -> Result<Vec<Entry>, Error> {
+        let (tail, tail_first) = {
+            let state = self.shared.state.lock();
+            (state.tail.get(&range), state.tail.first())
+        };
+        let Some(mut newest) = tail else {
+            let end = range.end.min(tail_first.unwrap_or(u64::MAX));
+            let older = self.read(range.start..end, bytes_max)?;
+            if older.is_empty() && end < range.end {
+                return self.some(end..range.end, bytes_max);
+            }
+            return Ok(older);
+        };
+        let mut bytes = 0;
+        let fits = newest.iter().take_while(|entry| {
+            let is_first = bytes == 0;
+            bytes += payload_len(entry).max(1);
+            is_first || bytes <= bytes_max
+        });
+        let fits = fits.count();
+        newest.truncate(fits);
+        Ok(newest)
+    }
+
+    /// The index before which everything can go if the newest `bytes` are kept.
+    pub(crate) fn index_before(&self, bytes: u64) -> u64 {
+        let state = self.shared.state.lock();
+        let mut kept = 0;
+        let newest = state.positions.iter().rev();
+        let many = newest.take_while(|position| {
+            kept += u64::from(position.len);
+            kept <= bytes
+        });
+        let many = many.count() as u64;
+        (state.first + state.positions.len() as u64).saturating_sub(many + 1)
+    }
+
     /// Entries of `range` from disk, without those that are not there; at least one if there is any, and no more than
     /// `bytes_max` besides.
     fn read(&self, range: Range<u64>, bytes_max: usize) -> Result<Vec<Entry>, Error> {
@@ -255,23 +293,11 @@ impl RaftLogReader<Types> for GroupLog {
 
     /// What one message to a follower holds: large transactions go in many small pieces, between which others find room.
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
-        let (tail, tail_first) = {
-            let state = self.shared.state.lock();
-            (state.tail.get(&(start..end)), state.tail.first())
-        };
-        let Some(mut newest) = tail else {
-            let end = end.min(tail_first.unwrap_or(u64::MAX));
-            return Ok(self.read(start..end, MESSAGE_BYTES)?);
-        };
-        let mut bytes = 0;
-        let fits = newest.iter().take_while(|entry| {
-            let is_first = bytes == 0;
-            bytes += payload_len(entry).max(1);
-            is_first || bytes <= MESSAGE_BYTES
-        });
-        let fits = fits.count();
-        newest.truncate(fits);
-        Ok(newest)
+        let mut found = self.some(start..end, MESSAGE_BYTES)?;
+        if found.first().is_some_and(|first| first.index() != start) {
+            found.clear();
+        }
+        Ok(found)
     }
 
     async fn read_vote(&mut self) -> io::Result<Option<Vote>> {

@@ -53,9 +53,10 @@ use std::path::PathBuf;
 
 pub use disk::{Disk, Options};
 pub(crate) use group_log::GroupLog;
-#[cfg(test)]
-pub(crate) use stored::log_id;
-pub(crate) use stored::{LogIdMessage, VoteMessage, membership_from_bytes, membership_to_bytes};
+pub(crate) use stored::{
+    LogIdMessage, VoteMessage, decode as decode_entry, encode as encode_entry, log_id, membership_from_bytes,
+    membership_to_bytes,
+};
 
 /// Why a log cannot be used.
 #[derive(Debug, thiserror::Error)]

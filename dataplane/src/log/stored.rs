@@ -28,7 +28,8 @@ const BLANK: u8 = 0;
 const COMMAND: u8 = 1;
 const MEMBERSHIP: u8 = 2;
 
-pub(super) fn encode(group: u32, entry: &Entry) -> Vec<u8> {
+/// The entry as it stands on disk.
+pub(crate) fn encode(group: u32, entry: &Entry) -> Vec<u8> {
     let (kind, payload) = match &entry.payload {
         EntryPayload::Blank => (BLANK, Bytes::new()),
         EntryPayload::Normal(proposal) => (COMMAND, proposal.encoded.clone()),
@@ -46,7 +47,8 @@ pub(super) fn encode(group: u32, entry: &Entry) -> Vec<u8> {
     bytes
 }
 
-pub(super) fn decode(group: u32, index: u64, stored: Bytes) -> Result<Entry, Error> {
+/// The entry that stands on disk at `index`.
+pub(crate) fn decode(group: u32, index: u64, stored: Bytes) -> Result<Entry, Error> {
     let corrupt = |detail: &str| Error::CorruptEntry {
         group,
         index,

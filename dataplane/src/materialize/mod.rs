@@ -20,13 +20,12 @@ mod scheduler;
 
 #[cfg(test)]
 pub(crate) use job::materialize;
-#[cfg(test)]
 pub(crate) use job::store;
 pub(crate) use scheduler::{Options, Scheduler};
 
 /// Why a materialization did not get to its end. Nothing is lost by it; it is tried again.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
+pub enum Error {
     /// The base.
     #[error("the base failed")]
     Base(#[from] crate::base::Error),

@@ -2,6 +2,7 @@
 //!
 //! Names: `orion_<part>_<noun>_<unit>[_total]`. Labels are bounded: operation, area, code; never a database.
 
+mod archive;
 mod group;
 mod transport;
 
@@ -92,6 +93,7 @@ impl Collector for Numbers {
         let encoder = &mut encoder;
         self.log(encoder)?;
         self.databases(encoder)?;
+        archive::encode(&self.node.archived, encoder)?;
         self.object_store(encoder)
     }
 }

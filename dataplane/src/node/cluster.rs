@@ -7,8 +7,8 @@
 use super::options::Cluster;
 use crate::causes;
 use crate::group::{self, Group};
-use crate::owner::{Chains, Founded, Founding};
-use crate::peer::wire::{Join, Joined, Known};
+use crate::owner::{Chains, Founded, Founding, Incarnation};
+use crate::peer::wire::{Join, Joined, Known, KnownGroup};
 use crate::peer::{self, Peers};
 use futures::future::join_all;
 use orion_api::NodeId;
@@ -82,6 +82,14 @@ impl Companion {
             return Ok(());
         }
         let known = self.greet().await;
+        if !self.group.is_initialized().await? && self.group.incarnation != Incarnation(1) {
+            // Its first member began with what was recovered, before its own log.
+            let (name, incarnation) = (&self.group.name, self.group.incarnation);
+            let founder = self.chains.founder(name, incarnation).await?;
+            let founder =
+                founder.ok_or_else(|| Error::NotYet("nobody began the recovered group yet".into()))?;
+            return self.join(&known, founder).await;
+        }
         if !self.group.is_initialized().await? {
             let founding = Founding::first(self.group.name.clone(), self.group.node);
             match self.chains.found(&founding).await? {
@@ -138,7 +146,7 @@ impl Companion {
     /// Asks the leader to take this node in, or to note that it has moved.
     async fn join(&self, known: &[Known], founder: NodeId) -> Result<(), Error> {
         let groups = known.iter().flat_map(|known| &known.groups);
-        let own = groups.filter(|group| group.name == self.group.name.as_str() && group.leader != 0);
+        let own = groups.filter(|group| self.is_ours(group) && group.leader != 0);
         let leaders = own.filter_map(|group| {
             let leader = group.members.iter().find(|member| member.node == group.leader)?;
             Some((NodeId(leader.node), leader.address.clone()))
@@ -166,6 +174,11 @@ impl Companion {
             answer = Err(Error::NotYet(joined.detail));
         }
         answer
+    }
+
+    /// A group of the same name and of another incarnation is another one.
+    fn is_ours(&self, group: &KnownGroup) -> bool {
+        group.name == self.group.name.as_str() && group.incarnation == self.group.incarnation.0
     }
 
     fn wish(&self) -> Join {

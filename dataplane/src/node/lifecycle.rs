@@ -12,7 +12,7 @@ use crate::clock::now_ms;
 use crate::entry::{self, Kind, Limits};
 use crate::group::{self, State};
 use crate::overlay::{self, Snapshot, SumError};
-use crate::owner::{Cause, Incarnation, NameClaim, Owner};
+use crate::owner::{Cause, Claim, NameClaim, Owner};
 use crate::page::{Chain, Checksum};
 use bytes::Bytes;
 use orion_api::{Code, DatabaseId, DatabaseName, Epoch, Version};
@@ -82,6 +82,9 @@ pub enum LifecycleError {
     /// There is none.
     #[error("there is no database {0}")]
     NotFound(String),
+    /// Another group, or another incarnation of this one, owns it.
+    #[error("the database {0} is owned elsewhere by now")]
+    NotOwner(DatabaseName),
     /// The chains.
     #[error("the object store did not go along")]
     Owner(#[from] crate::owner::Error),
@@ -97,6 +100,7 @@ impl LifecycleError {
             LifecycleError::Name(_) => Code::InvalidRequest,
             LifecycleError::Exists(_) => Code::DatabaseExists,
             LifecycleError::NotFound(_) => Code::DatabaseNotFound,
+            LifecycleError::NotOwner(_) => Code::Fenced,
             LifecycleError::Owner(_) => Code::Unavailable,
             LifecycleError::Group(group::Error::NotLeader) => Code::NotLeader,
             LifecycleError::Group(group::Error::Unknown) => Code::CommitUnknown,
@@ -158,7 +162,7 @@ impl Node {
             database: id,
             epoch: Epoch(1),
             group: self.group.name.clone(),
-            incarnation: Incarnation(1),
+            incarnation: self.group.incarnation,
             start_version: Version(0),
             checkpoint: None,
             chain: Chain::START,
@@ -262,7 +266,7 @@ impl Node {
             database: database.id,
             epoch: database.epoch.next(),
             group: self.group.name.clone(),
-            incarnation: Incarnation(1),
+            incarnation: self.group.incarnation,
             start_version: snapshot.version,
             checkpoint: snapshot.checkpoint.as_deref().copied(),
             chain: snapshot.chain,
@@ -270,7 +274,11 @@ impl Node {
             operation,
         };
         // Lost to an earlier drop that was interrupted: then this one completes it.
-        self.chains.claim(&tombstone).await?;
+        if let Claim::Lost(owner) = self.chains.claim(&tombstone).await?
+            && !owner.is_dropped()
+        {
+            return Err(LifecycleError::NotOwner(database.name.clone()));
+        }
         fail::fail_point!("lifecycle::before_drop");
         let drop = entry::Drop {
             database: Bytes::copy_from_slice(database.id.as_bytes()),

@@ -4,9 +4,12 @@
 //! Start: lock the directory and open the log → object store → group (installs the local snapshot, replays
 //! the log) → lead → tasks. Stop: the other way round, with what is in flight answered first.
 
+#[cfg(test)]
+mod archived;
 mod cluster;
 mod first_entries;
 mod identity;
+mod incarnation;
 mod lifecycle;
 mod options;
 #[cfg(test)]
@@ -14,13 +17,14 @@ mod several;
 #[cfg(test)]
 pub(crate) mod tests;
 
+use crate::archive::{self, Archiver};
 use crate::base::Bases;
 use crate::database::{Databases, SqlThreads};
-use crate::group::{Group, Own};
+use crate::group::{self, Group};
 use crate::log::Disk;
 use crate::materialize::Scheduler;
 use crate::overlay::{PageCache, Pages};
-use crate::owner::{Chains, Founded, Founding};
+use crate::owner::{Chains, Founded, Founding, Incarnation};
 use crate::peer::{self, Peers};
 use crate::store::Store;
 use cluster::Companion;
@@ -46,6 +50,8 @@ pub struct Node {
     pub store: Store,
     pub(crate) disk: Disk,
     pub(crate) threads: Arc<SqlThreads>,
+    /// What was archived.
+    pub(crate) archived: Arc<archive::Counters>,
     /// What it was started with.
     pub options: Options,
     /// The other nodes, if there can be any.
@@ -94,7 +100,7 @@ pub enum Error {
     Log(#[from] crate::log::Error),
     /// The group.
     #[error(transparent)]
-    Group(#[from] crate::group::Error),
+    Group(#[from] group::Error),
     /// The object store.
     #[error("the object store's settings")]
     Store(#[from] crate::store::ConfigError),
@@ -111,6 +117,22 @@ pub enum Error {
         /// Whose log it is.
         founder: NodeId,
     },
+    /// The group was recovered without this disk.
+    #[error(
+        "the group {group} was recovered, and this data directory is of its incarnation {incarnation}, which is over; start with an empty data directory. What was acknowledged and is not in the archive is in this one alone: keep it as long as anybody may miss it"
+    )]
+    Over {
+        /// The group.
+        group: orion_api::GroupName,
+        /// Its incarnation here.
+        incarnation: u64,
+    },
+    /// A recovery did not get to its end.
+    #[error("a recovery of the group {0} was begun and has not ended; run `orion recover` again")]
+    BeingRecovered(orion_api::GroupName),
+    /// What a recovered group begins with.
+    #[error("what was recovered cannot be fetched")]
+    Seed(#[from] archive::Error),
     /// The other nodes.
     #[error(transparent)]
     Peers(#[from] peer::Error),
@@ -142,18 +164,37 @@ impl Node {
             CancellationToken::new(),
             CancellationToken::new(),
         );
+        let log = disk.group(options.group.as_str());
+        let start = incarnation::Start {
+            options: &options,
+            node: id,
+            chains: &chains,
+            store: &store,
+            is_begun: log.is_begun(),
+        };
+        let incarnation = start.incarnation().await?;
         let (raft_runtime, peers) = match &options.cluster {
             None => (None, None),
             Some(cluster) => {
                 let runtime = raft_runtime().map_err(io("start Raft's threads for", dir))?;
-                let peers = listen(&options, cluster, id, &runtime, &stop_peers).await?;
+                let peers = listen(&options, cluster, (id, incarnation), &runtime, &stop_peers).await?;
                 (Some(runtime), Some(peers))
             }
         };
         let raft_handle = raft_runtime
             .as_ref()
             .map_or_else(Handle::current, |runtime| runtime.handle().clone());
-        let group = start_group(&options, id, &disk, &chains, pages, peers.clone(), &raft_handle).await?;
+        let start = group::Start {
+            name: options.group.clone(),
+            incarnation,
+            node: id,
+            format_level: options.format_level,
+            log,
+            dir: dir.join("groups").join(options.group.as_str()),
+            pages,
+            peers: peers.clone(),
+        };
+        let group = start_group(start, &chains, &raft_handle).await?;
         match (&options.cluster, &peers) {
             (Some(cluster), Some(peers)) => {
                 let companion = Companion {
@@ -178,6 +219,11 @@ impl Node {
         tasks.spawn(Arc::clone(&group).keep_log_short(options.snapshots(), stop.clone()));
         tasks.spawn(Scheduler::new(Arc::clone(&group), options.materialize()).run(stop.clone()));
         tasks.spawn(Arc::clone(&databases).close_idle(stop.clone()));
+        let archived = Arc::<archive::Counters>::default();
+        if let Some(options) = options.archive.clone() {
+            let archiver = Archiver::new(Arc::clone(&group), store.clone(), options, Arc::clone(&archived));
+            tasks.spawn(archiver.run(stop.clone()));
+        }
         let node = Arc::new(Node {
             group,
             databases,
@@ -186,6 +232,7 @@ impl Node {
             store,
             disk,
             threads,
+            archived,
             options,
             peers,
             tasks,
@@ -271,7 +318,7 @@ fn raft_runtime() -> std::io::Result<Runtime> {
 async fn listen(
     options: &Options,
     cluster: &Cluster,
-    id: NodeId,
+    id: (NodeId, Incarnation),
     runtime: &Runtime,
     stop: &CancellationToken,
 ) -> Result<Arc<Peers>, Error> {
@@ -296,30 +343,17 @@ async fn listen(
 }
 
 /// Starts the group where Raft's tasks are to run.
-async fn start_group(
-    options: &Options,
-    id: NodeId,
-    disk: &Disk,
-    chains: &Chains,
-    pages: Arc<Pages>,
-    peers: Option<Arc<Peers>>,
-    handle: &Handle,
-) -> Result<Arc<Group>, Error> {
-    let name = options.group.clone();
-    let log = disk.group(name.as_str());
-    if peers.is_none() && !log.is_begun() {
-        let founding = Founding::first(name.clone(), id);
+async fn start_group(start: group::Start, chains: &Chains, handle: &Handle) -> Result<Arc<Group>, Error> {
+    let is_first = start.incarnation == Incarnation(1);
+    if start.peers.is_none() && is_first && !start.log.is_begun() {
+        let founding = Founding::first(start.name.clone(), start.node);
         if let Founded::By(founder) = chains.found(&founding).await? {
-            return Err(Error::OtherFounder { group: name, founder });
+            return Err(Error::OtherFounder {
+                group: start.name,
+                founder,
+            });
         }
     }
-    let own = Own {
-        group: name,
-        node: id,
-        format_level: options.format_level,
-    };
-    let dir = options.data_dir.join("groups");
-    let starting = async move { Group::start(own, log, &dir, pages, peers).await };
-    let started = handle.spawn(starting).await;
-    Ok(started.unwrap_or_else(|error| Err(crate::group::Error::Stopped(error.to_string())))?)
+    let started = handle.spawn(Group::start(start)).await;
+    Ok(started.unwrap_or_else(|error| Err(group::Error::Stopped(error.to_string())))?)
 }

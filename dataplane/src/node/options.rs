@@ -1,6 +1,6 @@
 //! What a node is started with: validated settings, with types and units.
 
-use crate::{base, database, group, log, materialize, peer, store};
+use crate::{archive, base, database, group, log, materialize, peer, store};
 use orion_api::GroupName;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -37,6 +37,8 @@ pub struct Options {
     pub flush_age: Duration,
     /// Bytes of log after which there is a local snapshot.
     pub snapshot_log_bytes: u64,
+    /// How the log is archived; none: it is not.
+    pub archive: Option<archive::Options>,
     /// Other nodes of the group; none: this node is alone in it.
     pub cluster: Option<Cluster>,
     /// The newest format level that this node reads: its release's, but for tests of older ones.
@@ -81,6 +83,7 @@ impl Options {
             flush_bytes: materialize.flush_bytes,
             flush_age: materialize.flush_age,
             snapshot_log_bytes: group::Options::default().snapshot_log_bytes,
+            archive: Some(archive::Options::default()),
             cluster: None,
             format_level: crate::entry::FORMAT_LEVEL,
             raise_format: true,
@@ -92,6 +95,7 @@ impl Options {
     pub(super) fn snapshots(&self) -> group::Options {
         group::Options {
             snapshot_log_bytes: self.snapshot_log_bytes,
+            archive_log_bytes_max: self.archive.as_ref().map(|archive| archive.log_bytes_max),
             ..group::Options::default()
         }
     }

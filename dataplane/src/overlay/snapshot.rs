@@ -2,7 +2,7 @@
 
 use super::Expiries;
 use super::slot::{Content, Prior, Slot};
-use crate::base::Checkpoint;
+use crate::base::{Checkpoint, Header};
 use crate::entry::CommitBody;
 use crate::page::{Chain, Extent, PageNo, PageSize};
 use bytes::Bytes;
@@ -72,6 +72,25 @@ impl Snapshot {
             expiries: Expiries::default(),
             overlay_bytes: 0,
             changed_since: None,
+        }
+    }
+
+    /// What a checkpoint holds, and nothing else.
+    pub(crate) fn at_checkpoint(
+        checkpoint: Arc<Checkpoint>,
+        header: &Header,
+        expiries: Expiries,
+    ) -> Snapshot {
+        Snapshot {
+            version: header.version,
+            chain: header.chain,
+            extent: header.extent,
+            origin: header.version,
+            base_limit: header.extent.page_count,
+            base_page_count: header.extent.page_count,
+            expiries,
+            checkpoint: Some(Arc::clone(&checkpoint)),
+            ..Snapshot::empty(checkpoint.database, checkpoint.epoch)
         }
     }
 

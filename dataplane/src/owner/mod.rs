@@ -3,7 +3,7 @@
 //! ```text
 //! db/<database id>/owner/<epoch>    the owner since that epoch; the highest is the owner
 //! names/<name>/<n>                  the database that the name means, or nobody; the highest counts
-//! groups/<group>/begun/<n>          the node that began the n-th incarnation of a group
+//! groups/<group>/begun/<n>          the node that began the n-th incarnation of a group; see [`Founding`] for the others there
 //! ```
 //! Numbers have 20 digits, so that lists are in order, begin with 1 and have no gaps. Nothing is ever changed; only the
 //! purge of a dropped database removes its owner chain as a whole.
@@ -35,7 +35,7 @@ use object_store::path::Path;
 use orion_api::{DatabaseId, Epoch};
 
 pub use chains::{Chains, Created};
-pub use groups::{Founded, Founding};
+pub use groups::{Founded, Founding, Life, Plan, Recovered, Taking};
 pub use names::{NameClaim, NameRelease};
 pub use owners::{Cause, Claim, Incarnation, Owner};
 

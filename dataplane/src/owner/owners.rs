@@ -30,6 +30,8 @@ pub enum Cause {
     Cancelled,
     /// A standby took it over from a group that is gone.
     Promoted,
+    /// Its group was recovered after all disks were lost.
+    Recovered,
     /// It was dropped. No epoch comes after this one.
     Dropped,
 }

@@ -7,7 +7,7 @@
 //! A connection is made when it is needed, and again when it broke; the name in its address is resolved anew each time.
 
 use super::generated::peer_client::PeerClient;
-use super::wire::{FROM, GROUP, Hello, Known, PROTOCOL, TO};
+use super::wire::{FROM, GROUP, Hello, INCARNATION, Known, PROTOCOL, TO};
 use super::{Error, Threads, Tls};
 use orion_api::{GroupName, NodeId};
 use parking_lot::Mutex;
@@ -58,6 +58,7 @@ pub(crate) struct Link {
     /// Where it is.
     pub(crate) address: String,
     from: AsciiMetadataValue,
+    incarnation: AsciiMetadataValue,
     to: AsciiMetadataValue,
     /// For what is urgent and small.
     pub(crate) control: PeerClient<Channel>,
@@ -174,6 +175,7 @@ impl Links {
         Ok(Link {
             address: address.to_owned(),
             from: id_text(self.own.node),
+            incarnation: AsciiMetadataValue::from(self.own.incarnation),
             to: id_text(node.map_or(0, |node| node.0)),
             control: client(&self.threads.raft, &endpoint),
             log: client(&self.threads.raft, &endpoint),
@@ -191,6 +193,7 @@ impl Link {
         metadata.insert(TO, self.to.clone());
         if let Some(group) = group.and_then(|group| AsciiMetadataValue::try_from(group.as_str()).ok()) {
             metadata.insert(GROUP, group);
+            metadata.insert(INCARNATION, self.incarnation.clone());
         }
         request
     }

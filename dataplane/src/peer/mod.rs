@@ -8,6 +8,8 @@
 //!
 //! INVARIANT: a node answers only calls that are meant for it. An address that another node has now would otherwise give
 //! its votes and its log positions for those of the one that was there. Tested by `a_call_for_another_node_is_refused`.
+//! INVARIANT: members of different incarnations of a group refuse each other: to one that was recovered the old members are
+//! strangers. Tested by `a_call_of_another_incarnation_is_refused`.
 
 mod counters;
 mod forward;
@@ -30,6 +32,7 @@ pub(crate) use member::{Gone, Member};
 pub(crate) use network::Network;
 pub use tls::{Tls, TlsError};
 
+use crate::owner::Incarnation;
 use orion_api::{GroupName, NodeId};
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
@@ -101,14 +104,15 @@ pub enum Error {
     },
 }
 
-/// What this release says of the node that it runs: `address` is where peers reach it.
-pub(crate) fn own(node: NodeId, address: String, format_level: u32) -> Hello {
+/// What this release says of the node that it runs: `incarnation` is that of its group, `address` is where peers reach it.
+pub(crate) fn own((node, incarnation): (NodeId, Incarnation), address: String, format_level: u32) -> Hello {
     Hello {
         protocol: PROTOCOL,
         node: node.0,
         address,
         release: env!("CARGO_PKG_VERSION").to_owned(),
         format_level,
+        incarnation: incarnation.0,
     }
 }
 

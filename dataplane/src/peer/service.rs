@@ -5,8 +5,8 @@ use super::links::MESSAGE_BYTES_MAX;
 use super::member::{Gone, Member};
 use super::snapshot::Incoming;
 use super::wire::{
-    Append, Appended, Ballot, FROM, GROUP, Hello, Join, Joined, Known, Malformed, PROTOCOL, Part, ReadAt,
-    ReadIndex, SnapshotPart, SnapshotTaken, TO, Transfer, Transferred, Voted,
+    Append, Appended, Ballot, FROM, GROUP, Hello, INCARNATION, Join, Joined, Known, Malformed, PROTOCOL,
+    Part, ReadAt, ReadIndex, SnapshotPart, SnapshotTaken, TO, Transfer, Transferred, Voted,
 };
 use super::{Peers, forward};
 use crate::raft::Types;
@@ -85,6 +85,15 @@ impl Service {
 
     fn member(&self, metadata: &MetadataMap) -> Result<Arc<dyn Member>, Status> {
         self.check_meant(metadata)?;
+        let number = |text: &str| text.parse::<u64>().ok();
+        let theirs = metadata
+            .get(INCARNATION)
+            .and_then(|text| number(text.to_str().ok()?));
+        let own = self.peers.own.incarnation;
+        if theirs != Some(own) {
+            let text = format!("this node is in incarnation {own} of the group, the caller in another one");
+            return Err(Status::failed_precondition(text));
+        }
         let group = metadata
             .get(GROUP)
             .and_then(|name| name.to_str().ok())

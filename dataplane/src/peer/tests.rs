@@ -2,6 +2,7 @@
 
 use super::wire::{FROM, TO};
 use super::{Error, Peers, Threads, Tls, own};
+use crate::owner::Incarnation;
 use orion_api::NodeId;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use std::path::Path;
@@ -11,9 +12,21 @@ use tokio_util::sync::CancellationToken;
 
 /// A node that answers until the token is dropped, and where.
 async fn peer(node: u64, dir: &Path, tls: Option<Tls>) -> (Arc<Peers>, String, tokio_util::sync::DropGuard) {
+    peer_in((node, 1), dir, tls).await
+}
+
+async fn peer_in(
+    (node, incarnation): (u64, u64),
+    dir: &Path,
+    tls: Option<Tls>,
+) -> (Arc<Peers>, String, tokio_util::sync::DropGuard) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("its address").to_string();
-    let own = own(NodeId(node), address.clone(), crate::entry::FORMAT_LEVEL);
+    let own = own(
+        (NodeId(node), Incarnation(incarnation)),
+        address.clone(),
+        crate::entry::FORMAT_LEVEL,
+    );
     let here = tokio::runtime::Handle::current();
     let threads = Threads {
         raft: here.clone(),
@@ -109,4 +122,22 @@ async fn only_nodes_of_the_same_authority_speak_with_each_other() {
     refused(one.links.greet(&at_other).await);
     refused(other.links.greet(&at_two).await);
     refused(plain.links.greet(&at_two).await);
+}
+
+#[tokio::test]
+async fn a_call_of_another_incarnation_is_refused() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (one, _, _stop) = peer_in((1, 1), dir.path(), None).await;
+    let (_two, at_two, _stop) = peer_in((2, 2), dir.path(), None).await;
+    one.links.learn_from_itself(NodeId(2), &at_two);
+    let link = one.links.to(NodeId(2)).expect("known");
+    let group = "default".parse().expect("a name");
+    let request = link.request(Some(&group), super::wire::ReadIndex::default());
+    let refused = link
+        .control
+        .clone()
+        .read_index(request)
+        .await
+        .expect_err("refused");
+    assert_eq!(refused.code(), tonic::Code::FailedPrecondition, "{refused}");
 }

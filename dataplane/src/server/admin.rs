@@ -112,7 +112,7 @@ impl NodeAdmin {
         });
         Group {
             name: self.node.group.name.clone(),
-            incarnation: 1,
+            incarnation: self.node.group.incarnation.0,
             state: match metrics.state {
                 ServerState::Leader => RaftState::Leader,
                 ServerState::Candidate => RaftState::Candidate,

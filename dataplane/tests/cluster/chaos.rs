@@ -86,5 +86,5 @@ async fn run(rng: &mut SmallRng) {
     sessions.check();
     bounds.check();
     crate::laws::same_everywhere::check(&urls).await;
-    crate::laws::same_everywhere::check_pages(&urls).await;
+    crate::archive::check_replay(&cluster, &urls).await;
 }

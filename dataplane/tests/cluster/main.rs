@@ -8,6 +8,7 @@
     reason = "seeds and counts, for whoever reads a failed run"
 )]
 
+mod archive;
 mod chaos;
 mod disks;
 mod ground;

@@ -247,6 +247,24 @@ impl Node {
         self.child = Some(command.spawn().expect("the server starts"));
     }
 
+    /// `orion recover` with its configuration.
+    pub fn recover(&self) -> std::process::Command {
+        let mut command = self.place.command(&binary());
+        command.arg("recover").arg("--config").arg(&self.config);
+        command
+    }
+
+    /// Starts its process and waits for its end.
+    pub async fn refuses_to_start(&mut self) {
+        self.start();
+        let until = Instant::now() + PATIENCE;
+        while self.is_running() {
+            assert!(Instant::now() < until, "node {} starts", self.number);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.child = None;
+    }
+
     /// A client of its default database.
     pub fn client(&self) -> Client {
         Client::new(&self.url, None).expect("a client")

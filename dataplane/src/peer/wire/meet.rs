@@ -18,6 +18,9 @@ pub(crate) struct Hello {
     /// The newest log format that it can read.
     #[prost(uint32, tag = "5")]
     pub(crate) format_level: u32,
+    /// Which life of its group's log it has, or is to have.
+    #[prost(uint64, tag = "6")]
+    pub(crate) incarnation: u64,
 }
 
 /// Who the called node is, and what it knows.
@@ -43,6 +46,9 @@ pub(crate) struct KnownGroup {
     /// Its members.
     #[prost(message, repeated, tag = "3")]
     pub(crate) members: Vec<KnownMember>,
+    /// Which life of its log.
+    #[prost(uint64, tag = "4")]
+    pub(crate) incarnation: u64,
 }
 
 /// A member, and where its peers reach it.

@@ -23,3 +23,5 @@ pub(crate) const FROM: &str = "orion-from";
 pub(crate) const TO: &str = "orion-to";
 /// Metadata: name of the group that the call is about.
 pub(crate) const GROUP: &str = "orion-group";
+/// Metadata: which life of that group, as a decimal number. Members of different ones refuse each other.
+pub(crate) const INCARNATION: &str = "orion-incarnation";

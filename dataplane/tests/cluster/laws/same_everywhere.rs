@@ -52,39 +52,40 @@ pub async fn check(urls: &[String]) {
     }
 }
 
-/// Compares the checksums of all pages of all databases on all nodes: equal at the same version, and each node gets to the
-/// newest. Answers them by name, for whoever compares with what is elsewhere.
+/// Compares the checksums of all pages of all databases on all nodes, until all are at one version: then they are equal.
+/// Answers them by name, for whoever compares with what is elsewhere.
 pub async fn check_pages(urls: &[String]) -> BTreeMap<DatabaseName, DatabaseChecksum> {
     let mut sums = BTreeMap::new();
     for database in at(&urls[0]).all_databases(false).await.expect("the list") {
-        let expected = at(&urls[0]).checksum(&database.name).await.expect("a checksum");
-        for url in &urls[1..] {
-            let until = Instant::now() + PATIENCE;
-            let of_pages = |sum: &DatabaseChecksum| {
-                (
-                    sum.epoch,
-                    sum.version,
-                    sum.page_count,
-                    sum.checksum.clone(),
-                    sum.chain.clone(),
-                )
+        let until = Instant::now() + PATIENCE;
+        // A version that is on its way, or a database that was made a moment ago.
+        let sum = loop {
+            let clients = urls.iter().map(|url| at(url));
+            let name = &database.name;
+            let asked = clients.map(|client| async move { client.checksum(name).await.ok() });
+            let found = futures::future::join_all(asked).await;
+            let version = |sum: &Option<DatabaseChecksum>| sum.as_ref().map(|sum| (sum.epoch, sum.version));
+            let pages = |sum: &Option<DatabaseChecksum>| {
+                sum.as_ref()
+                    .map(|sum| (sum.page_count, sum.checksum.clone(), sum.chain.clone()))
             };
-            // One that was made a moment ago, or a version that is on its way.
-            loop {
-                let found = at(url).checksum(&database.name).await.ok();
-                if found.as_ref().map(of_pages) == Some(of_pages(&expected)) {
-                    break;
-                }
+            if let Some(first) = &found[0]
+                && found.iter().all(|sum| version(sum) == version(&found[0]))
+            {
                 assert!(
-                    Instant::now() < until,
-                    "{url} has {found:?} of {}, and {} has {expected:?}",
-                    database.name,
-                    urls[0]
+                    found.iter().all(|sum| pages(sum) == pages(&found[0])),
+                    "copies differ at one version: {found:?}"
                 );
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                break first.clone();
             }
-        }
-        sums.insert(database.name, expected);
+            assert!(
+                Instant::now() < until,
+                "{} is not everywhere: {found:?}",
+                database.name
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        };
+        sums.insert(database.name, sum);
     }
     sums
 }
