@@ -13,17 +13,7 @@ use crate::{DatabaseName, GroupName, NodeId};
 impl Client {
     /// One page of the databases.
     pub async fn list_databases(&self, query: &ListDatabases) -> Result<DatabaseList, Error> {
-        let mut parameters = Serializer::new(String::new());
-        if query.include_deleted {
-            parameters.append_pair("include_deleted", "true");
-        }
-        if let Some(after) = &query.after {
-            parameters.append_pair("after", after);
-        }
-        if let Some(limit) = query.limit {
-            parameters.append_pair("limit", &limit.to_string());
-        }
-        self.get(&format!("/databases?{}", parameters.finish())).await
+        self.get(&list_path(query)).await
     }
 
     /// All databases, page by page.
@@ -142,4 +132,19 @@ impl Client {
     fn admin_url(&self, path: &str) -> String {
         format!("{}{ROOT}{path}", self.root)
     }
+}
+
+/// Apart, because what writes parameters cannot be held by a call that goes from thread to thread.
+fn list_path(query: &ListDatabases) -> String {
+    let mut parameters = Serializer::new(String::new());
+    if query.include_deleted {
+        parameters.append_pair("include_deleted", "true");
+    }
+    if let Some(after) = &query.after {
+        parameters.append_pair("after", after);
+    }
+    if let Some(limit) = query.limit {
+        parameters.append_pair("limit", &limit.to_string());
+    }
+    format!("/databases?{}", parameters.finish())
 }
