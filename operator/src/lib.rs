@@ -5,6 +5,8 @@
 //! and *write status* (`effects`). `render` has the objects as they are to be, `names` what they are called. DESIGN.md
 //! follows a group through it.
 
+pub mod controller;
+pub mod effects;
 pub mod names;
 pub mod plan;
 pub mod render;

@@ -1,0 +1,85 @@
+//! What reaches outside: the API server and the nodes. It looks, lets `plan` decide, and carries out; nothing is decided
+//! here. Every call can be made again after a crash in any place.
+
+mod certificates;
+mod database;
+mod error;
+mod group;
+mod keys;
+mod nodes;
+mod objects;
+mod observe;
+mod status;
+
+pub use database::reconcile_database;
+pub use error::Error;
+pub use group::reconcile_group;
+pub use nodes::Nodes;
+
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::jiff::Timestamp;
+use kube::Client;
+use kube::runtime::reflector::Store;
+use orion_crds::{Database, ReplicationGroup};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Where a pod's admin API is; None while it has no address. Tests put their own nodes behind it.
+pub type Endpoint = Arc<dyn Fn(&Pod) -> Option<String> + Send + Sync>;
+
+/// What all reconciliations share.
+pub struct Shared {
+    /// The API server.
+    pub client: Client,
+    /// The image of groups that name none.
+    pub image: String,
+    /// Where nodes are asked.
+    pub endpoint: Endpoint,
+    /// All Databases, as the watch has them.
+    pub databases: Store<Database>,
+    /// All groups, as the watch has them.
+    pub groups: Store<ReplicationGroup>,
+    /// Counts what is written.
+    pub writes: Arc<Writes>,
+}
+
+/// Counts writes to the API server and to nodes.
+pub struct Writes {
+    made: AtomicU64,
+    most: u64,
+}
+
+impl Writes {
+    /// After `most` nothing is written any more: as if the operator were dead. 0: no limit.
+    pub fn limited(most: u64) -> Writes {
+        Writes {
+            made: AtomicU64::new(0),
+            most,
+        }
+    }
+
+    /// Counts one that is about to be made; an error where no more may be.
+    pub(crate) fn next(&self) -> Result<(), Error> {
+        let before = self.made.fetch_add(1, Ordering::Relaxed);
+        if self.most > 0 && before >= self.most {
+            Err(Error::Stopped)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Whether it was ended.
+    pub fn is_over(&self) -> bool {
+        self.most > 0 && self.made() > self.most
+    }
+
+    /// How many were made or tried.
+    pub fn made(&self) -> u64 {
+        self.made.load(Ordering::Relaxed)
+    }
+}
+
+/// The time as conditions have it.
+pub(crate) fn now() -> String {
+    Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}

@@ -1,0 +1,222 @@
+//! A namespace with an operator and nodes of its own, and what tests do with them.
+
+use crate::kubelet::{self, Urls};
+use crate::nodes::Cluster;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
+use kube::{Api, Client, ResourceExt};
+use orion_apiserver::{ApiServer, Controllers};
+use orion_crds::condition::Status;
+use orion_crds::{Database, ReplicationGroup};
+use orion_operator::controller::{Settings, run};
+use orion_operator::effects::Writes;
+use serde_json::{Value, json};
+use std::fmt::Debug;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+
+/// Far longer than anything takes here: a test that comes so far has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running operator.
+pub struct Operator {
+    pub stop: CancellationToken,
+    pub task: tokio::task::JoinHandle<()>,
+    pub writes: Arc<Writes>,
+}
+
+/// One test's world, with a server of its own: the operator looks at all namespaces.
+pub struct Stage {
+    pub client: Client,
+    pub namespace: String,
+    pub cluster: Cluster,
+    urls: Urls,
+    _server: ApiServer,
+}
+
+impl Stage {
+    pub async fn new() -> Stage {
+        // Shown where a test fails.
+        let _ = tracing_subscriber::fmt()
+            .with_test_writer()
+            .with_max_level(tracing::Level::INFO)
+            .try_init();
+        let server = ApiServer::start(Controllers::On).expect("the API server starts");
+        let client = server.client().await.expect("it answers");
+        install(&client).await;
+        let namespace = server.namespace(&client).await.expect("a namespace can be made");
+        let (cluster, urls) = (Cluster::default(), Urls::default());
+        let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
+        tokio::spawn(kubelet::run(
+            pods,
+            namespace.clone(),
+            Arc::clone(&cluster),
+            Arc::clone(&urls),
+        ));
+        Stage {
+            client,
+            namespace,
+            cluster,
+            urls,
+            _server: server,
+        }
+    }
+
+    /// Starts an operator that writes at most so often.
+    pub fn operator(&self, writes: Writes) -> Operator {
+        let stop = CancellationToken::new();
+        let urls = Arc::clone(&self.urls);
+        let endpoint = move |pod: &Pod| urls.lock().expect("no panic").get(&pod.uid()?).cloned();
+        let writes = Arc::new(writes);
+        let settings = Settings {
+            image: "orion:1".into(),
+            endpoint: Arc::new(endpoint),
+            writes: Arc::clone(&writes),
+        };
+        let task = tokio::spawn(run(self.client.clone(), settings, stop.clone()));
+        Operator { stop, task, writes }
+    }
+
+    pub fn groups(&self) -> Api<ReplicationGroup> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    pub fn databases(&self) -> Api<Database> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    pub async fn make_group(&self, replicas: u32) {
+        let group = json!({
+            "apiVersion": "orion-db.dev/v1alpha1", "kind": "ReplicationGroup", "metadata": {"name": "main"},
+            "spec": {
+                "memberSets": [{"name": "a", "replicas": replicas, "storage": {"size": "1Gi"}}],
+                "objectStore": {"url": "file:///objects"}
+            }
+        });
+        let group = serde_json::from_value(group).expect("a group");
+        self.groups()
+            .create(&PostParams::default(), &group)
+            .await
+            .expect("it is taken");
+    }
+
+    pub async fn make_database(&self, name: &str, spec: Value) {
+        let mut object = json!({
+            "apiVersion": "orion-db.dev/v1alpha1", "kind": "Database", "metadata": {"name": name}, "spec": spec
+        });
+        object["spec"]["groupRef"] = json!({"name": "main"});
+        let database = serde_json::from_value(object).expect("a database");
+        self.databases()
+            .create(&PostParams::default(), &database)
+            .await
+            .expect("it is taken");
+    }
+
+    pub async fn change_group(&self, change: Value) {
+        let patched = self
+            .groups()
+            .patch("main", &PatchParams::default(), &Patch::Merge(change))
+            .await;
+        patched.expect("it is taken");
+    }
+
+    pub async fn scale(&self, replicas: u32) {
+        let sets = json!([{"name": "a", "replicas": replicas, "storage": {"size": "1Gi"}}]);
+        self.change_group(json!({ "spec": { "memberSets": sets } })).await;
+    }
+
+    /// Waits until the group is ready with so many voters, all of its last generation.
+    pub async fn group_is_ready(&self, voters: usize) -> ReplicationGroup {
+        let cluster = Arc::clone(&self.cluster);
+        until("the group is ready", || async {
+            let group = self.groups().get("main").await.expect("it is there");
+            let status = group.status.clone().unwrap_or_default();
+            let is_new = status.observed_generation == group.metadata.generation;
+            let settled = ["Ready", "Progressing"].map(|type_| {
+                status
+                    .conditions
+                    .iter()
+                    .find(|condition| condition.type_ == type_)
+                    .map(|found| found.status)
+            });
+            let votes = cluster.lock().expect("no panic").voters().len() == voters;
+            let is_ready = is_new && votes && settled == [Some(Status::True), Some(Status::False)];
+            if is_ready { Ok(group) } else { Err(status) }
+        })
+        .await
+    }
+
+    /// Waits for a reason of the group's condition Ready.
+    pub async fn group_says(&self, reason: &str) {
+        until(reason, || async {
+            let status = self
+                .groups()
+                .get("main")
+                .await
+                .expect("it is there")
+                .status
+                .unwrap_or_default();
+            let ready = status
+                .conditions
+                .iter()
+                .find(|condition| condition.type_ == "Ready");
+            if ready.is_some_and(|ready| ready.reason == reason) {
+                Ok(())
+            } else {
+                Err(status)
+            }
+        })
+        .await;
+    }
+
+    pub async fn get(&self, kind: &str, name: &str) -> Option<DynamicObject> {
+        let gvk = match kind {
+            "StatefulSet" => kube::core::GroupVersionKind::gvk("apps", "v1", kind),
+            _ => kube::core::GroupVersionKind::gvk("", "v1", kind),
+        };
+        let resource = kube::core::ApiResource::from_gvk(&gvk);
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &self.namespace, &resource);
+        api.get_opt(name).await.expect("the server answers")
+    }
+}
+
+/// Asks again and again; what it saw last is in the failure.
+pub async fn until<T, E: Debug, F: Future<Output = Result<T, E>>>(
+    what: &str,
+    mut ask: impl FnMut() -> F,
+) -> T {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match ask().await {
+            Ok(value) => return value,
+            Err(seen) => assert!(Instant::now() < end, "not in time: {what}; seen: {seen:#?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn install(client: &Client) {
+    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
+    for definition in orion_crds::schema::crds().expect("the definitions are JSON") {
+        let name = definition["metadata"]["name"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        let applied = definitions
+            .patch(&name, &PatchParams::apply("tests"), &Patch::Apply(&definition))
+            .await;
+        applied.expect("it is taken");
+        until(&name, || async {
+            let found = definitions.get(&name).await.expect("it was just written");
+            let conditions = found.status.and_then(|status| status.conditions).unwrap_or_default();
+            let is_there = |condition: &&k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinitionCondition| {
+                condition.type_ == "Established" && condition.status == "True"
+            };
+            if conditions.iter().find(is_there).is_some() { Ok(()) } else { Err(conditions) }
+        })
+        .await;
+    }
+}
