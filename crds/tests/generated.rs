@@ -88,3 +88,40 @@ fn check(schema: &Value, path: &str) {
         check(below, &path);
     }
 }
+
+/// Every reason that a condition can have, from the modules that hold them.
+fn reasons() -> Vec<String> {
+    let sources = [
+        include_str!("../src/group/status.rs"),
+        include_str!("../src/database/status.rs"),
+    ];
+    let modules = sources
+        .iter()
+        .filter_map(|source| source.split_once("pub mod reason {"));
+    let lines = modules.flat_map(|(_, module)| module.lines());
+    let values = lines.filter_map(|line| {
+        let (_, value) = line.trim().strip_prefix("pub const ")?.split_once(" = \"")?;
+        Some(value.strip_suffix("\";")?.to_owned())
+    });
+    values.collect()
+}
+
+#[test]
+fn every_reason_has_a_chapter_in_the_runbook() {
+    let runbook = std::fs::read_to_string(at_root("docs/runbook.md")).expect("the runbook is there");
+    let chapters: Vec<&str> = runbook
+        .lines()
+        .filter_map(|line| line.strip_prefix("## "))
+        .collect();
+    let reasons = reasons();
+    assert!(reasons.len() > 20, "the reasons were not found: {reasons:?}");
+    for reason in &reasons {
+        assert!(chapters.contains(&reason.as_str()), "{reason} has no chapter");
+    }
+    for chapter in chapters {
+        assert!(
+            reasons.iter().any(|reason| reason == chapter),
+            "{chapter} is no reason"
+        );
+    }
+}
