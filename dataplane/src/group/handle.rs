@@ -8,7 +8,7 @@ use crate::log::GroupLog;
 use crate::overlay::Pages;
 use crate::owner::Incarnation;
 use crate::peer::{Member, Network, Peers};
-use crate::raft::{Applied, Callback, LEASE, Lease, Place, Solitary, Types, WriteResult};
+use crate::raft::{Applied, Callback, FORGOTTEN_VOTE, LEASE, Lease, Place, Solitary, Types, WriteResult};
 use futures::FutureExt;
 use openraft::errors::ClientWriteError;
 use openraft::{Raft, SnapshotPolicy};
@@ -20,10 +20,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
-
-/// How long a voter that was started again gives no vote and asks for none: the lease of a leader that it may have
-/// promised not to replace, and a quarter for clocks that run apart.
-const FORGOTTEN_VOTE: Duration = Duration::from_millis(LEASE.as_millis() as u64 * 5 / 4);
 
 /// What became of a proposal.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 
 use super::Error;
 use super::catalog::{Catalog, Database, State};
+use super::rules::{self, Position};
 use super::snapshot_file::{Captured, Loaded};
 use crate::base::Checkpoint;
 use crate::entry::{self, Commit, Kind, Proposal};
@@ -173,12 +174,7 @@ impl Machine {
         let body = commit.body().map_err(|_| Refused::Malformed)?;
         let database = self.active(&body.database)?;
         let before = database.published.load();
-        if body.epoch() != before.epoch {
-            return Err(Refused::Epoch);
-        }
-        if body.base_version() != before.version {
-            return Err(Refused::Version);
-        }
+        rules::commit(&Position::of(&before), body.epoch(), body.base_version())?;
         let chain = Chain::try_from(commit.chain.as_ref()).map_err(|_| Refused::Malformed)?;
         if before.chain.next(&commit.body) != chain {
             return Err(Refused::Chain);
@@ -256,16 +252,7 @@ impl Machine {
         let database = self.active(&materialized.database)?;
         let before = database.published.load();
         let (epoch, version) = (Epoch(materialized.epoch), Version(materialized.version));
-        if epoch != before.epoch {
-            return Err(Refused::Epoch);
-        }
-        let newest = before
-            .checkpoint
-            .as_ref()
-            .map_or(Version(0), |checkpoint| checkpoint.version);
-        if version <= newest || version > before.version {
-            return Err(Refused::Version);
-        }
+        rules::materialized(&Position::of(&before), epoch, version)?;
         let id = materialized
             .checkpoint
             .as_ref()

@@ -14,7 +14,10 @@ mod machine;
 mod member;
 mod membership;
 mod read_index;
+#[cfg(test)]
+mod read_model;
 mod replay;
+pub(crate) mod rules;
 mod snapshot_file;
 mod snapshots;
 #[cfg(test)]

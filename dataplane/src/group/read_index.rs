@@ -45,6 +45,11 @@ pub(super) struct Confirmed {
     index: LogIndex,
 }
 
+/// The newest entry that anybody may have shown or acknowledged, where this node leads for certain.
+pub(super) fn newest(applied: LogIndex, told: LogIndex) -> LogIndex {
+    applied.max(told)
+}
+
 impl Group {
     /// True if a strong read may be answered from what is applied here, at once.
     pub(crate) fn is_current(&self) -> bool {
@@ -92,7 +97,7 @@ impl Group {
 
     /// As the leader, for a follower.
     pub(super) async fn read_at(&self, question: ReadIndex) -> Result<ReadAt, Error> {
-        let index = self.applied_index().max(self.leadership.told());
+        let index = newest(self.applied_index(), self.leadership.told());
         // The index first: while the lease held nobody else acknowledged anything.
         if !question.by_quorum && self.leadership.is_certain() {
             return Ok(ReadAt { index: index.0 });

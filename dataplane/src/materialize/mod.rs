@@ -16,6 +16,8 @@
 //! by a later one.
 
 mod job;
+#[cfg(test)]
+mod model;
 mod scheduler;
 
 #[cfg(test)]

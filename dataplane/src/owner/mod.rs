@@ -25,6 +25,8 @@
 
 mod chains;
 mod groups;
+#[cfg(test)]
+mod model;
 mod names;
 mod owners;
 mod record;

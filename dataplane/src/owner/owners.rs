@@ -89,12 +89,7 @@ impl Chains {
         if let Some(last) = self.predecessor(&chain, next).await? {
             return Ok(Claim::Lost(last));
         }
-        match chain.add(next.epoch.0, next).await? {
-            Added::Now => Ok(Claim::Won),
-            Added::Before => Ok(Claim::AlreadyOurs(next.clone())),
-            Added::Occupied(found) if found.operation == next.operation => Ok(Claim::AlreadyOurs(found)),
-            Added::Occupied(found) => Ok(Claim::Lost(found)),
-        }
+        Ok(outcome(next, chain.add(next.epoch.0, next).await?))
     }
 
     /// The owner, or `None` if there never was one or the database was purged. Two requests.
@@ -110,22 +105,37 @@ impl Chains {
 
     /// The tombstone that forbids `next`, if its predecessor is one.
     async fn predecessor(&self, chain: &Sequence<'_, Owner>, next: &Owner) -> Result<Option<Owner>, Error> {
-        let gap = || Error::Gap {
-            database: next.database,
-            epoch: next.epoch,
+        let last = match next.epoch.0 {
+            0 | 1 => None,
+            epoch => chain.get(epoch - 1).await?,
         };
-        match next.epoch.0 {
-            0 => Err(gap()),
-            1 => Ok(None),
-            epoch => {
-                let last = chain.get(epoch - 1).await?.ok_or_else(gap)?;
-                Ok(last.is_dropped().then_some(last))
-            }
-        }
+        follows(next, last)
     }
 
     fn owners(&self, database: DatabaseId) -> Sequence<'_, Owner> {
         Sequence::new(self.store(), Path::from(format!("db/{database}/owner")))
+    }
+}
+
+/// Whether an epoch may follow its predecessor: the tombstone that forbids it, or an error if there is none before it.
+pub(super) fn follows(next: &Owner, last: Option<Owner>) -> Result<Option<Owner>, Error> {
+    match (next.epoch.0, last) {
+        (1, _) => Ok(None),
+        (2.., Some(last)) => Ok(last.is_dropped().then_some(last)),
+        _ => Err(Error::Gap {
+            database: next.database,
+            epoch: next.epoch,
+        }),
+    }
+}
+
+/// What it means for a claim how its object was put.
+pub(super) fn outcome(next: &Owner, added: Added<Owner>) -> Claim {
+    match added {
+        Added::Now => Claim::Won,
+        Added::Before => Claim::AlreadyOurs(next.clone()),
+        Added::Occupied(found) if found.operation == next.operation => Claim::AlreadyOurs(found),
+        Added::Occupied(found) => Claim::Lost(found),
     }
 }
 

@@ -22,8 +22,12 @@ use std::time::Duration;
 /// How long a follower keeps its vote after it heard from the leader: openraft's `election_timeout_max`.
 pub(crate) const LEASE: Duration = Duration::from_millis(300);
 
+/// How long a voter that was started again gives no vote and asks for none: the lease of a leader that it may have
+/// promised not to replace, and a quarter for clocks that run apart.
+pub(crate) const FORGOTTEN_VOTE: Duration = Duration::from_millis(LEASE.as_millis() as u64 * 5 / 4);
+
 /// What the leader trusts of it, in nanoseconds: 0.8, so that clocks may run apart by a quarter.
-const TRUSTED: u64 = LEASE.as_nanos() as u64 / 10 * 8;
+pub(super) const TRUSTED: u64 = LEASE.as_nanos() as u64 / 10 * 8;
 
 /// What a leader knows of its followers, and what follows from it.
 #[derive(Debug)]
@@ -127,13 +131,21 @@ impl State {
         if self.given_away || self.voters.is_empty() {
             return 0;
         }
-        let configs = self.voters.iter();
-        let quorums = configs.map(|voters| quorum_since(voters, own, &self.accepted));
-        quorums
-            .min()
-            .flatten()
-            .map_or(0, |since| since.0.saturating_add(TRUSTED))
+        until(own, &self.voters, &self.accepted, TRUSTED)
     }
+}
+
+/// Before when nobody else can have been elected, in nanoseconds of [`Boottime`], if promises of followers are trusted for
+/// `trusted`; 0 where that is not known.
+pub(super) fn until(
+    own: u64,
+    voters: &[BTreeSet<u64>],
+    accepted: &BTreeMap<u64, Boottime>,
+    trusted: u64,
+) -> u64 {
+    let quorums = voters.iter().map(|set| quorum_since(set, own, accepted));
+    let oldest = quorums.min().flatten();
+    oldest.map_or(0, |since| since.0.saturating_add(trusted))
 }
 
 /// The newest time since which a majority of `voters` has accepted `own` as their leader.

@@ -3,6 +3,8 @@
 
 mod callback;
 mod lease;
+#[cfg(test)]
+mod lease_model;
 mod solitary;
 
 use crate::entry::Proposal;
@@ -11,7 +13,7 @@ use orion_api::admin::Role;
 use std::fmt;
 
 pub(crate) use callback::Callback;
-pub(crate) use lease::{LEASE, Lease};
+pub(crate) use lease::{FORGOTTEN_VOTE, LEASE, Lease};
 pub(crate) use solitary::Solitary;
 
 /// Types of one group's Raft. Written out, because openraft's macro takes no responder of our own.
