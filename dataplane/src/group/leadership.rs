@@ -1,6 +1,7 @@
 //! Whether this node leads its group, and until when that is certain.
 
 use super::Machine;
+use crate::clock::Boottime;
 use crate::peer::Peers;
 use crate::raft::{Lease, Types};
 use openraft::async_runtime::watch::WatchReceiver;
@@ -13,7 +14,8 @@ use tokio::sync::watch;
 /// What follows from Raft's state for whoever serves.
 #[derive(Debug)]
 pub(super) struct Leadership {
-    serves: AtomicBool,
+    /// The term in which it leads and serves; 0 for none.
+    serving: AtomicU64,
     term: AtomicU64,
     /// The term in which this node stopped leading of its own will; 0 for none.
     given_away: AtomicU64,
@@ -33,7 +35,7 @@ impl Leadership {
         peers: Option<Arc<Peers>>,
     ) -> Arc<Leadership> {
         let leadership = Arc::new(Leadership {
-            serves: AtomicBool::new(false),
+            serving: AtomicU64::new(0),
             term: AtomicU64::new(0),
             given_away: AtomicU64::new(0),
             retired: AtomicBool::new(false),
@@ -79,8 +81,8 @@ impl Leadership {
         let leads = metrics.state == ServerState::Leader;
         let now = leads && metrics.last_applied.is_some_and(|id| id.leader_id.term == term);
         self.term.store(term, Ordering::Release);
-        let is_over = self.retired.load(Ordering::Acquire);
-        self.say(now && !is_over && self.given_away.load(Ordering::Acquire) != term);
+        let is_over = self.retired.load(Ordering::Acquire) || self.given_away.load(Ordering::Acquire) == term;
+        self.say(if now && !is_over { term } else { 0 });
     }
 
     fn note_members(&self, metrics: &openraft::RaftMetrics<Types>) {
@@ -90,8 +92,9 @@ impl Leadership {
         }
     }
 
-    fn say(&self, serves: bool) {
-        self.serves.store(serves, Ordering::Release);
+    fn say(&self, serving: u64) {
+        self.serving.store(serving, Ordering::Release);
+        let serves = serving != 0;
         self.changed
             .send_if_modified(|before| std::mem::replace(before, serves) != serves);
     }
@@ -100,17 +103,26 @@ impl Leadership {
     pub(super) fn end(&self, why: &str) {
         // The first reason is the one.
         let _ = self.stopped.set(why.to_owned());
-        self.serves.store(false, Ordering::Release);
+        self.serving.store(0, Ordering::Release);
         self.changed.send_replace(false);
     }
 
     pub(super) fn serves(&self) -> bool {
-        self.serves.load(Ordering::Acquire)
+        self.serving().is_some()
+    }
+
+    /// The term in which this node leads and serves.
+    pub(super) fn serving(&self) -> Option<u64> {
+        let term = self.serving.load(Ordering::Acquire);
+        (term != 0).then_some(term)
     }
 
     /// True if this node leads, and nobody else can have been elected yet.
+    ///
+    /// INVARIANT: it serves the very term that the lease is of. What Raft says of itself arrives here a moment later: in
+    /// between, a node may have been replaced and have won a new term, in which it has applied nothing yet.
     pub(super) fn is_certain(&self) -> bool {
-        self.serves() && self.lease.holds()
+        self.serving().is_some_and(|term| self.lease.holds(term))
     }
 
     /// The newest index that anybody else may have applied, where this node [is certain](Leadership::is_certain).
@@ -118,19 +130,28 @@ impl Leadership {
         LogIndex(self.lease.told())
     }
 
+    /// Waits until a quorum confirms, in `term`, that nobody else led at `asked`; false if it will not.
+    pub(super) async fn confirmed(&self, term: u64, asked: Boottime) -> bool {
+        let mut changed = self.changed.subscribe();
+        tokio::select! {
+            confirmed = self.lease.confirmed(term, asked) => confirmed,
+            _ = changed.wait_for(|serves| !serves) => false,
+        }
+    }
+
     /// Another node may be elected at once: this one serves no more in this term, and what was certain is so no more.
     pub(super) fn give_away(&self) {
         let term = self.term.load(Ordering::Acquire);
         self.given_away.store(term, Ordering::Release);
         self.lease.give_away(term);
-        self.say(false);
+        self.say(0);
     }
 
     /// Serves no more, whatever Raft says.
     pub(super) fn retire(&self) {
         self.retired.store(true, Ordering::Release);
         self.lease.give_away(self.term.load(Ordering::Acquire));
-        self.say(false);
+        self.say(0);
     }
 
     /// Nobody took it: this node goes on, and asks a quorum for each strong read.

@@ -11,7 +11,6 @@
 use super::{Error, Group};
 use crate::clock::Boottime;
 use crate::peer::wire::{ReadAt, ReadIndex};
-use openraft::ReadPolicy;
 use orion_api::LogIndex;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -86,13 +85,21 @@ impl Group {
         (self.applied_index() >= confirmed.index).then(|| confirmed.asked.elapsed())
     }
 
-    /// A quorum confirmed, after this was called, that this node leads; everything committed before is
+    /// A quorum confirmed, after this was called, that this node leads; everything that was shown or acknowledged before is
     /// applied here.
     pub(crate) async fn barrier(&self) -> Result<(), Error> {
-        match self.raft.ensure_linearizable(ReadPolicy::ReadIndex).await {
-            Ok(_) => Ok(()),
-            Err(_) => Err(Error::NotLeader),
+        // In this order: what was shown until now this leader or an earlier one told, if nobody else led when it was asked.
+        let asked = Boottime::now();
+        let term = self.leadership.serving().ok_or(Error::NotLeader)?;
+        let index = newest(self.applied_index(), self.leadership.told());
+        let heartbeat = self.raft.trigger().heartbeat().await;
+        heartbeat.map_err(|_| Error::NotLeader)?;
+        let confirmed = tokio::time::timeout(ANSWER, self.leadership.confirmed(term, asked)).await;
+        if confirmed != Ok(true) {
+            return Err(Error::NotLeader);
         }
+        self.wait_applied(|| self.applied_index() >= index).await;
+        Ok(())
     }
 
     /// As the leader, for a follower.

@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::sync::Notify;
 
 /// How long a follower keeps its vote after it heard from the leader: openraft's `election_timeout_max`.
 pub(crate) const LEASE: Duration = Duration::from_millis(300);
@@ -36,8 +37,12 @@ pub(crate) struct Lease {
     state: Mutex<State>,
     /// The lease holds before this, in nanoseconds of [`Boottime`].
     until: AtomicU64,
+    /// The term of `until`, stored before it.
+    term: AtomicU64,
     /// The newest index that another member may know to be committed.
     told: AtomicU64,
+    /// Somebody accepted something, or the voters changed.
+    heard: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -57,7 +62,9 @@ impl Lease {
             own,
             state: Mutex::default(),
             until: AtomicU64::new(0),
+            term: AtomicU64::new(0),
             told: AtomicU64::new(0),
+            heard: Notify::new(),
         }
     }
 
@@ -72,9 +79,13 @@ impl Lease {
         self.told.load(Ordering::SeqCst)
     }
 
-    /// True if no other leader can have been elected before now.
-    pub(crate) fn holds(&self) -> bool {
+    /// True if this node leads `term`, and no other leader can have been elected before now.
+    pub(crate) fn holds(&self, term: u64) -> bool {
+        // In this order: of a later term's lease the later term is seen.
         let until = self.until.load(Ordering::Acquire);
+        if self.term.load(Ordering::Acquire) != term {
+            return false;
+        }
         // An only voter need not look at the clock.
         until == u64::MAX || Boottime::now().0 < until
     }
@@ -109,8 +120,34 @@ impl Lease {
         }
     }
 
+    /// Waits until a majority has accepted, in `term`, what was sent to it after `asked`: then nobody else was leading at
+    /// `asked`. False if the term is over.
+    ///
+    /// INVARIANT: an answer counts for the very request that it answers. openraft's own round of heartbeats does not keep to that:
+    /// it takes the acknowledgement of an earlier append for that of a later one that ends at the same entry, and so a
+    /// leader that was stopped confirmed itself by what was said before. Tested by
+    /// `an_answer_to_an_earlier_append_confirms_no_leader`.
+    pub(crate) async fn confirmed(&self, term: u64, asked: Boottime) -> bool {
+        loop {
+            let heard = self.heard.notified();
+            {
+                let state = self.state.lock();
+                if state.term > term {
+                    return false;
+                }
+                let since = since(self.own, &state.voters, &state.accepted);
+                if state.term == term && since.is_some_and(|since| since > asked) {
+                    return true;
+                }
+            }
+            heard.await;
+        }
+    }
+
     fn publish(&self, state: &State) {
+        self.term.store(state.term, Ordering::Release);
         self.until.store(state.until(self.own), Ordering::Release);
+        self.heard.notify_waiters();
     }
 }
 
@@ -143,9 +180,13 @@ pub(super) fn until(
     accepted: &BTreeMap<u64, Boottime>,
     trusted: u64,
 ) -> u64 {
+    since(own, voters, accepted).map_or(0, |since| since.0.saturating_add(trusted))
+}
+
+/// The newest time since which each set of voters has a majority that accepted `own` as its leader.
+fn since(own: u64, voters: &[BTreeSet<u64>], accepted: &BTreeMap<u64, Boottime>) -> Option<Boottime> {
     let quorums = voters.iter().map(|set| quorum_since(set, own, accepted));
-    let oldest = quorums.min().flatten();
-    oldest.map_or(0, |since| since.0.saturating_add(trusted))
+    quorums.min().flatten()
 }
 
 /// The newest time since which a majority of `voters` has accepted `own` as their leader.
@@ -191,10 +232,25 @@ mod tests {
         assert_eq!(until(&lease), Some(70), "no voter");
     }
 
+    #[tokio::test]
+    async fn only_what_was_sent_after_the_question_confirms_a_leader() {
+        let lease = lease(&[&[1, 2, 3]]);
+        let mut confirmed = std::pin::pin!(lease.confirmed(1, Boottime(50)));
+        lease.accepted(1, 2, Boottime(50));
+        assert!(futures::poll!(confirmed.as_mut()).is_pending(), "sent before");
+        lease.accepted(1, 3, Boottime(51));
+        assert!(confirmed.await);
+        let mut over = std::pin::pin!(lease.confirmed(1, Boottime(60)));
+        assert!(futures::poll!(over.as_mut()).is_pending());
+        lease.accepted(2, 3, Boottime(70));
+        assert!(!over.await, "the term is over");
+    }
+
     #[test]
     fn an_only_voter_needs_nobody() {
         let lease = lease(&[&[1]]);
-        assert!(lease.holds());
+        assert!(lease.holds(1));
+        assert!(!lease.holds(2), "another term");
     }
 
     #[test]
@@ -222,8 +278,9 @@ mod tests {
         lease.accepted(1, 2, Boottime(70));
         lease.give_away(1);
         lease.accepted(1, 3, Boottime(u64::MAX / 2));
-        assert!(!lease.holds());
+        assert!(!lease.holds(1));
         lease.accepted(2, 3, Boottime(u64::MAX / 2));
-        assert!(lease.holds());
+        assert!(lease.holds(2));
+        assert!(!lease.holds(1), "of the term that is over");
     }
 }

@@ -21,6 +21,8 @@ pub const NODES: usize = 5;
 pub struct Rule {
     /// They do not arrive, as long as this holds: a cable that is pulled, not a connection that is closed.
     pub cut: bool,
+    /// The same on connections that the sender opened: what it answers arrives.
+    pub calls_cut: bool,
     /// They arrive so much later.
     pub delay: Duration,
     /// So many of 1,000 packets are lost. Under TCP that is a pause until they are sent again, and a connection that breaks
@@ -39,6 +41,8 @@ type Rules = [[Rule; NODES]; NODES];
 /// All links. Dropping it ends the proxies.
 pub struct Links {
     rules: watch::Sender<Rules>,
+    /// How often each node has called another one.
+    calls: watch::Sender<[usize; NODES]>,
     proxies: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -58,6 +62,7 @@ impl Links {
     pub fn new() -> Arc<Links> {
         Arc::new(Links {
             rules: watch::channel(Rules::default()).0,
+            calls: watch::channel(Default::default()).0,
             proxies: Mutex::default(),
         })
     }
@@ -67,14 +72,26 @@ impl Links {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("its address");
         let rules = self.rules.subscribe();
+        let calls = self.calls.clone();
         let proxy = tokio::spawn(async move {
             while let Ok((stream, from)) = listener.accept().await {
                 let caller = (0..NODES).find(|caller| own_ip(*caller) == from.ip());
+                if let Some(caller) = caller {
+                    calls.send_modify(|calls| calls[caller] += 1);
+                }
                 tokio::spawn(connection(stream, caller, node, target, rules.clone()));
             }
         });
         self.proxies.lock().push(proxy);
         address
+    }
+
+    /// Waits until a node has called others so often.
+    pub async fn wait_for_calls(&self, node: usize, often: usize) {
+        let mut calls = self.calls.subscribe();
+        let called = calls.wait_for(|calls| calls[node] >= often);
+        let called = tokio::time::timeout(crate::nodes::PATIENCE, called).await;
+        called.expect("it calls").expect("the links are there");
     }
 
     /// Changes what holds from now on.
@@ -115,8 +132,8 @@ async fn connection(
     }
     let (from_caller, to_caller) = caller_side.into_split();
     let (from_called, to_called) = called_side.into_split();
-    let there = pass(from_caller, to_called, rules.clone(), (caller, called));
-    let back = pass(from_called, to_caller, rules, (called, caller));
+    let there = pass(from_caller, to_called, rules.clone(), (caller, called), true);
+    let back = pass(from_called, to_caller, rules, (called, caller), false);
     // Whichever ends first ends both, as a connection does that is lost.
     tokio::select! {
         () = there => {}
@@ -130,7 +147,9 @@ async fn pass(
     mut to: OwnedWriteHalf,
     mut rules: watch::Receiver<Rules>,
     (sender, receiver): (usize, usize),
+    is_call: bool,
 ) {
+    let is_open = |rule: &Rule| !(rule.cut || is_call && rule.calls_cut);
     let mut buffer = vec![0; 64 << 10];
     let mut dice = SmallRng::seed_from_u64((sender * NODES + receiver) as u64);
     loop {
@@ -148,7 +167,7 @@ async fn pass(
             tokio::time::sleep(delay).await;
         }
         let open = rules
-            .wait_for(|rules| !rules[sender][receiver].cut)
+            .wait_for(|rules| is_open(&rules[sender][receiver]))
             .await
             .map(drop);
         if open.is_err() {

@@ -3,9 +3,15 @@
 use crate::ground::Ground;
 use crate::laws::{Told, ask, at, integer, surely};
 use crate::nodes::{Cluster, PATIENCE};
+use orion_api::admin::Group;
 use orion_api::client::SqlOptions;
 use orion_api::hrana::{ReadPolicy, Statement};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+
+/// Clients that read at once.
+const READERS: usize = 8;
 
 const COUNT: &str = "SELECT count(*) FROM t";
 
@@ -52,6 +58,72 @@ async fn what_a_follower_showed_the_leader_shows_too() {
         let (told, ()) = tokio::join!(insert, reads);
         assert!(matches!(told, Told::Done(_)), "{told:?}");
     }
+}
+
+/// Followers accept a write of a leader that then hears nothing but their answers to it, one after the other, when it was
+/// replaced long ago. The first makes it tell the second that the write is committed; the second's answer is not to that.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_to_an_earlier_append_confirms_no_leader() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let cluster = Cluster::start(dir.path(), 3).await;
+    let urls: Vec<String> = cluster.nodes.iter().map(|node| node.url.clone()).collect();
+    surely(&urls, "CREATE TABLE t (id INTEGER PRIMARY KEY)").await;
+    let old = cluster.wait_for_leader().await;
+    let others = [(old + 1) % 3, (old + 2) % 3];
+    let strong = SqlOptions::default();
+    let before = cluster.nodes[old]
+        .group()
+        .await
+        .expect("the group")
+        .last_log_index;
+    cluster
+        .links
+        .change(|rules| others.iter().for_each(|other| rules[*other][old].cut = true));
+    let client = at(&urls[old]);
+    let write = ask(&client, Statement::new("INSERT INTO t DEFAULT VALUES"), &strong);
+    let replacing = async {
+        for node in [old, others[0], others[1]] {
+            let has_it = |group: &Group| group.last_log_index > before;
+            cluster
+                .wait_for_group(node, "the write is in its log", has_it)
+                .await;
+        }
+        cluster.links.change(|rules| {
+            for other in others {
+                rules[old][other].cut = true;
+                rules[other][old].calls_cut = true;
+            }
+        });
+        surely(&[urls[others[0]].clone()], "INSERT INTO t DEFAULT VALUES").await;
+        let shown = count(&urls[others[0]], &strong).await.expect("a new leader");
+        assert_eq!(shown, 2, "both writes");
+        let stop = CancellationToken::new();
+        let ended = AtomicUsize::new(0);
+        let reading = (0..READERS).map(|_| async {
+            while !stop.is_cancelled() {
+                if let Some(then) = count(&urls[old], &strong).await {
+                    assert!(then >= shown, "{shown} were shown, and then {then}");
+                }
+                ended.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        let hearing = async {
+            let hear = |from: usize| cluster.links.change(|rules| rules[from][old].cut = false);
+            hear(others[0]);
+            // Committed by the answer of one, which it tells the other. The connection may be lost by now; then all reads are
+            // refused, and that is seen too.
+            while ended.load(Ordering::Relaxed) < READERS {
+                let group = cluster.nodes[old].group().await;
+                if group.is_ok_and(|group| group.applied_index > before) {
+                    break;
+                }
+            }
+            hear(others[1]);
+            stop.cancel();
+        };
+        tokio::join!(futures::future::join_all(reading), hearing);
+    };
+    tokio::join!(write, replacing);
 }
 
 /// A follower that is cut off, and whose machine sleeps: its copy is older than its monotonic clock says.
