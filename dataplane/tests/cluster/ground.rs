@@ -12,6 +12,8 @@ pub struct Ground {
     pub s3: Option<S3Server>,
     /// MiB of a file system of its own for each node's data.
     pub disk_mib: Option<u32>,
+    /// Nothing is between the nodes: who is not there refuses connections.
+    pub without_links: bool,
     /// Lines of each node's configuration below `cluster`, by its number.
     pub cluster: Vec<String>,
     /// Lines of every node's configuration.

@@ -9,6 +9,7 @@
 )]
 
 mod archive;
+mod certificates;
 mod chaos;
 mod disks;
 mod ground;
@@ -23,3 +24,4 @@ mod reads;
 mod s3;
 #[path = "../support/seed.rs"]
 mod seed;
+mod streams;

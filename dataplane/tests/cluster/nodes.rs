@@ -22,6 +22,8 @@ pub struct Node {
     pub number: usize,
     /// Where clients reach it.
     pub url: String,
+    /// Where it listens for its peers, behind the links.
+    pub peers_at: SocketAddr,
     /// What it stands on.
     pub place: Place,
     /// What its next process finds in its environment: orders to its failpoints.
@@ -86,6 +88,7 @@ impl Cluster {
             cluster.nodes.push(Node {
                 number: address.number,
                 url: address.url(),
+                peers_at: address.listen,
                 place: Place::new(&cluster.ground, &cluster.data(address.number)),
                 orders: Vec::new(),
                 config: cluster.config(address.number),
@@ -105,7 +108,10 @@ impl Cluster {
         Address {
             number,
             listen,
-            advertise: self.links.before(number, listen).await,
+            advertise: match self.ground.without_links {
+                true => listen,
+                false => self.links.before(number, listen).await,
+            },
             clients: free_port([127, 0, 0, 1].into()),
         }
     }
@@ -142,6 +148,7 @@ impl Cluster {
         for address in &addresses {
             self.configure(address, &addresses);
             self.nodes[address.number].url = address.url();
+            self.nodes[address.number].peers_at = address.listen;
         }
     }
 
