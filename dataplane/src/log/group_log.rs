@@ -128,6 +128,12 @@ impl GroupLog {
         self.is_replicated.store(is_replicated, Ordering::Relaxed);
     }
 
+    /// True if an entry that a follower appends now is one that comes alone.
+    #[cfg(test)]
+    pub(super) fn is_quiet(&self) -> bool {
+        self.desk.is_quiet()
+    }
+
     /// True if the task that appends has nothing else to do until the entry is durable. As the only voter: no other
     /// proposal is on its way. As a follower: it comes alone, and did not come while the one before was written.
     fn is_alone(&self, append: &Append) -> bool {

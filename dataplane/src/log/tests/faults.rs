@@ -188,6 +188,7 @@ async fn no_follower_waits_for_the_leaders_disk() {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
             assert!(Instant::now() < deadline, "never written where it was appended");
+            until("the disk is quiet", || log.is_quiet()).await;
             let (sender, flushed) = <crate::raft::Types as openraft::type_config::TypeConfigExt>::oneshot();
             log.append(entries(1, next..next + 1, 10), IOFlushed::signal(sender))
                 .await
