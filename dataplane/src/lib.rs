@@ -9,6 +9,7 @@ pub mod cli;
 pub(crate) mod clock;
 pub mod config;
 pub mod database;
+pub(crate) mod durable;
 pub mod entry;
 #[cfg(feature = "failpoints")]
 pub(crate) mod failpoints;

@@ -10,9 +10,6 @@
 use super::{Error, Group};
 use crate::entry::{Kind, SetFormatLevel};
 use crate::raft::Place;
-use openraft::ChangeMembers;
-use openraft::async_runtime::watch::WatchReceiver;
-use std::collections::BTreeMap;
 
 impl Group {
     /// The newest level that all members read.
@@ -32,8 +29,7 @@ impl Group {
                     format_level: self.reads_format,
                     ..place.clone()
                 };
-                let places = BTreeMap::from([(self.node.0, place)]);
-                self.change(ChangeMembers::SetNodes(places), true).await
+                self.set_place(self.node, place).await
             }
             _ => Ok(()),
         }
@@ -41,16 +37,7 @@ impl Group {
 
     /// Waits until the members or their places are others than now.
     pub(crate) fn members_changed(&self) -> impl Future<Output = ()> + use<> {
-        let mut metrics = self.raft.server_metrics();
-        let before = *metrics.borrow_watched().membership_config.log_id();
-        async move {
-            while *metrics.borrow_watched().membership_config.log_id() == before {
-                if metrics.changed().await.is_err() {
-                    // The group stopped: its members change no more.
-                    return std::future::pending().await;
-                }
-            }
-        }
+        self.changed(|metrics| *metrics.membership_config.log_id())
     }
 
     /// As the leader: the level is this from now on. Never lower than it was; that it is so already is as good.

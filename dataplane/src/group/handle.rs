@@ -2,7 +2,7 @@
 
 use super::leadership::Leadership;
 use super::read_index::ReadIndexes;
-use super::{Catalog, Error, Machine, snapshot_file};
+use super::{Catalog, Error, Machine, Options, snapshot_file};
 use crate::entry::{Kind, Proposal};
 use crate::log::GroupLog;
 use crate::overlay::Pages;
@@ -11,6 +11,7 @@ use crate::peer::{Member, Network, Peers};
 use crate::raft::{Applied, Callback, FORGOTTEN_VOTE, LEASE, Lease, Place, Solitary, Types, WriteResult};
 use futures::FutureExt;
 use openraft::errors::ClientWriteError;
+use openraft::metrics::RaftServerMetrics;
 use openraft::{Raft, SnapshotPolicy};
 use orion_api::admin::Role;
 use orion_api::{GroupName, LogIndex, NodeId, Version};
@@ -64,6 +65,8 @@ pub(crate) struct Start {
     pub(crate) pages: Arc<Pages>,
     /// The other nodes, if there can be any.
     pub(crate) peers: Option<Arc<Peers>>,
+    /// How its log is kept short.
+    pub(crate) options: Options,
 }
 
 /// A running group.
@@ -83,6 +86,7 @@ pub(crate) struct Group {
     pub(super) leadership: Arc<Leadership>,
     /// None where the group has one member for ever.
     pub(super) peers: Option<Arc<Peers>>,
+    pub(super) options: Options,
     pub(super) read_indexes: ReadIndexes,
     /// Held while the membership is changed.
     pub(super) changing_members: tokio::sync::Mutex<()>,
@@ -113,6 +117,7 @@ impl Group {
             dir,
             pages,
             peers,
+            options,
         } = start;
         std::fs::create_dir_all(&dir).map_err(|source| Error::Io {
             what: "create",
@@ -160,6 +165,7 @@ impl Group {
             votes_from,
             snapshot_bytes: AtomicU64::new(0),
             peers,
+            options,
         });
         if let Some(peers) = &group.peers {
             peers.register(&group.name, Arc::clone(&group) as Arc<dyn Member>);
@@ -237,13 +243,24 @@ impl Group {
     }
 
     /// Waits until somebody else leads the group, or nobody does.
-    pub(crate) async fn leader_changed(&self) {
+    pub(crate) fn leader_changed(&self) -> impl Future<Output = ()> + use<> {
+        self.changed(|metrics| metrics.current_leader)
+    }
+
+    /// Waits until what a part of Raft's metrics says is something else than now; for ever, when the group has stopped.
+    pub(super) fn changed<T, P>(&self, part: P) -> impl Future<Output = ()> + use<T, P>
+    where
+        T: PartialEq,
+        P: Fn(&RaftServerMetrics<Types>) -> T,
+    {
         use openraft::async_runtime::watch::WatchReceiver;
         let mut metrics = self.raft.server_metrics();
-        let before = metrics.borrow_watched().current_leader;
-        while metrics.borrow_watched().current_leader == before {
-            if metrics.changed().await.is_err() {
-                return std::future::pending().await;
+        let before = part(&metrics.borrow_watched());
+        async move {
+            while part(&metrics.borrow_watched()) == before {
+                if metrics.changed().await.is_err() {
+                    return std::future::pending().await;
+                }
             }
         }
     }

@@ -76,11 +76,8 @@ impl Group {
                 },
                 format_level: join.format_level,
             };
-            self.change(
-                ChangeMembers::AddNodes(BTreeMap::from([(join.node, place)])),
-                true,
-            )
-            .await?;
+            let added = BTreeMap::from([(join.node, place)]);
+            self.change(ChangeMembers::AddNodes(added), true).await?;
             return Ok(not_yet("it learns"));
         };
         if known.address != join.address || known.format_level != join.format_level {
@@ -89,11 +86,7 @@ impl Group {
                 role: known.role,
                 format_level: join.format_level,
             };
-            self.change(
-                ChangeMembers::SetNodes(BTreeMap::from([(join.node, place)])),
-                true,
-            )
-            .await?;
+            self.set_place(NodeId(join.node), place).await?;
             return Ok(not_yet("its address or release has changed"));
         }
         let voters = voters(&metrics);
@@ -204,6 +197,12 @@ impl Group {
             true => Ok(()),
             false => Err(Error::NotLeader),
         }
+    }
+
+    /// A member is there from now on, and is this.
+    pub(super) async fn set_place(&self, member: NodeId, place: Place) -> Result<(), Error> {
+        let places = BTreeMap::from([(member.0, place)]);
+        self.change(ChangeMembers::SetNodes(places), true).await
     }
 
     /// With `retain` voters that stop voting go on learning.

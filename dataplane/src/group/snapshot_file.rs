@@ -12,6 +12,7 @@
 use super::Error;
 use super::catalog::{Database, Origin, Parts, SigningKey, State};
 use crate::base::Checkpoint;
+use crate::durable;
 use crate::entry::{self, Limits};
 use crate::log::{LogIdMessage, membership_from_bytes, membership_to_bytes};
 use crate::overlay::{Content, Prior, Slot, Snapshot, StoredRecord};
@@ -240,11 +241,7 @@ impl Captured {
             .map_err(|error| io("write the local snapshot")(error.into_error()))?;
         file.sync_all().map_err(io("sync the local snapshot"))?;
         fail::fail_point!("snapshot::before_rename");
-        std::fs::rename(&temporary, &self.path).map_err(io("rename the local snapshot"))?;
-        let dir = self.path.parent().unwrap_or(Path::new("."));
-        File::open(dir)
-            .and_then(|dir| dir.sync_all())
-            .map_err(io("sync the folder of the local snapshot"))?;
+        durable::install(&temporary, &self.path).map_err(io("rename the local snapshot"))?;
         fail::fail_point!("snapshot::after_rename");
         Ok(SnapshotFile {
             path: self.path.clone(),
@@ -472,11 +469,7 @@ impl SnapshotFile {
     pub(super) fn adopt(&self, path: &Path) -> Result<Loaded, Error> {
         let loaded = self.load()?;
         if self.path != path {
-            std::fs::rename(&self.path, path).map_err(self.io("rename the snapshot that arrived"))?;
-            let dir = path.parent().unwrap_or(Path::new("."));
-            File::open(dir)
-                .and_then(|dir| dir.sync_all())
-                .map_err(self.io("sync the folder of the local snapshot"))?;
+            durable::install(&self.path, path).map_err(self.io("rename the snapshot that arrived"))?;
         }
         Ok(loaded)
     }

@@ -33,7 +33,8 @@ impl Default for Options {
 
 impl Group {
     /// Writes a local snapshot and lets the log up to it go, whenever there is enough of it.
-    pub(crate) async fn keep_log_short(self: Arc<Group>, options: Options, stop: CancellationToken) {
+    pub(crate) async fn keep_log_short(self: Arc<Group>, stop: CancellationToken) {
+        let options = &self.options;
         let mut last = Instant::now();
         // What a snapshot that was asked for will hold: bytes applied, and the index that says that it is there.
         let mut asked: Option<(u64, u64)> = None;
@@ -46,7 +47,7 @@ impl Group {
                 self.snapshot_bytes.store(bytes, Ordering::Relaxed);
                 last = Instant::now();
                 let newest = written.unwrap_or(0);
-                self.let_log_go(before, newest, &options).await;
+                self.let_log_go(before, newest).await;
                 before = newest;
             }
             let applied = self.catalog.applied_bytes.load(Ordering::Relaxed);
@@ -68,11 +69,8 @@ impl Group {
     /// With other members the log is kept for one more snapshot than this one needs itself, unless all have it or the disk is
     /// full: who lags further than that gets a snapshot.
     ///
-    /// What is not archived is kept too.
-    ///
-    /// LIMIT: two times `snapshot_log_bytes` of log, whatever becomes of a member, and `archive_log_bytes_max`, whatever
-    /// becomes of the archive.
-    async fn let_log_go(&self, before: u64, newest: u64, options: &Options) {
+    /// LIMIT: two times `snapshot_log_bytes` of log, whatever becomes of a member.
+    async fn let_log_go(&self, before: u64, newest: u64) {
         let replication = self.metrics().replication;
         let all_have = replication.and_then(|members| {
             let indexes = members
@@ -84,17 +82,23 @@ impl Group {
             (true, Some(_)) => before.max(all_have.unwrap_or(0)).min(newest),
             _ => newest,
         };
-        let upto = match options.archive_log_bytes_max {
-            Some(bytes) if self.log.is_writable() => match self.archived_below().saturating_sub(1) {
-                archived if archived >= upto => upto,
-                archived => upto.min(archived.max(self.log.index_before(bytes))),
-            },
-            _ => upto,
-        };
         self.purge(upto).await;
     }
 
+    /// Lets the log up to an index go, but for what the archive lacks; on a full disk that too.
+    ///
+    /// INVARIANT: whoever shortens the log does it here, so that nobody makes a gap in the archive. Tested by
+    /// `a_newcomer_makes_no_gap_in_the_archive`.
+    ///
+    /// LIMIT: `archive_log_bytes_max` of log, whatever becomes of the archive.
     async fn purge(&self, upto: u64) {
+        let upto = match self.options.archive_log_bytes_max {
+            Some(bytes) if self.log.is_writable() => {
+                let archived = self.archived_below().saturating_sub(1);
+                upto.min(archived.max(self.log.index_before(bytes)))
+            }
+            _ => upto,
+        };
         if upto > 0
             && let Err(error) = self.raft.trigger().purge_log(upto).await
         {
@@ -104,6 +108,7 @@ impl Group {
 
     /// Before a member is taken in that has nothing: what it is to be sent is a local snapshot, which has no page that is in the
     /// object store, and not a long log of pages. Who lags behind now is sent the same.
+    /// As long as nothing at all is archived, the log stays and is what is sent.
     pub(super) async fn receive_newcomer(&self) -> Result<(), Error> {
         if self.log.bytes() <= NEWCOMER_LOG_BYTES {
             return Ok(());

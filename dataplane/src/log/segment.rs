@@ -2,6 +2,7 @@
 
 use super::Error;
 use super::frame::{u32_at, u64_at};
+use crate::durable;
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -141,10 +142,7 @@ fn write_zeros(path: &Path, len: u64) -> Result<(), Error> {
 
 /// Makes a file's name durable.
 pub(super) fn sync_parent(path: &Path) -> Result<(), Error> {
-    let parent = path.parent().unwrap_or(Path::new("."));
-    File::open(parent)
-        .and_then(|dir| dir.sync_all())
-        .map_err(Error::io("sync", parent))
+    durable::sync_name(path).map_err(Error::io("sync the folder of", path))
 }
 
 fn file_name(sequence: u64) -> String {

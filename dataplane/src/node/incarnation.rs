@@ -1,7 +1,6 @@
 //! Which life of its group a data directory belongs to, and the beginning of one that was recovered.
 //!
-//! The file `groups/<group>/incarnation` is one line: `orion-incarnation-1 <number> <XXH3-64 of the number's digits>`, both as
-//! 16 hexadecimal digits. It is written before the log begins; a log without it is of the first incarnation.
+//! The file `groups/<group>/incarnation` is written before the log begins; a log without it is of the first incarnation.
 //!
 //! INVARIANT: a member of an incarnation that is over does not serve. Here it does not start; where the object store does not
 //! answer at the start, the seal in the archive tells it when it leads ([`crate::archive`]). Tested by
@@ -11,19 +10,16 @@ use super::Error;
 use super::options::Options;
 use crate::archive;
 use crate::causes;
+use crate::durable::NumberFile;
 use crate::group;
 use crate::owner::{Chains, Founded, Founding, Incarnation, Life, Recovered};
 use crate::raft::Place;
 use crate::store::Store;
 use orion_api::NodeId;
 use orion_api::admin::Role;
-use std::fs::File;
-use std::io::Write;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
-use xxhash_rust::xxh3::xxh3_64;
-
-const FORMAT: &str = "orion-incarnation-1";
 
 /// How long a node that has a log waits for the object store to say whether its incarnation is over.
 const LOOK: Duration = Duration::from_secs(2);
@@ -43,9 +39,17 @@ impl Start<'_> {
     pub(super) async fn incarnation(&self) -> Result<Incarnation, Error> {
         let group = &self.options.group;
         let dir = self.options.data_dir.join("groups").join(group.as_str());
-        let file = dir.join("incarnation");
+        let path = dir.join("incarnation");
+        let file = NumberFile {
+            format: "orion-incarnation-1",
+            path: &path,
+        };
         if self.is_begun {
-            let own = read(&file)?.unwrap_or(Incarnation(1));
+            let own = file.read().map_err(|source| match source.kind() {
+                ErrorKind::InvalidData => Error::Identity(path.clone()),
+                _ => io("read", &path)(source),
+            })?;
+            let own = own.map_or(Incarnation(1), Incarnation);
             self.must_not_be_over(own).await?;
             return Ok(own);
         }
@@ -57,7 +61,7 @@ impl Start<'_> {
             Life::Again(recovered) => self.begin(recovered, &dir).await?,
         }
         if own != Incarnation(1) {
-            write(&file, own).map_err(io("write", &file))?;
+            file.write(own.0).map_err(io("write", &path))?;
         }
         Ok(own)
     }
@@ -124,61 +128,7 @@ impl Start<'_> {
     }
 }
 
-fn line(incarnation: Incarnation) -> String {
-    let digits = format!("{:016x}", incarnation.0);
-    format!("{FORMAT} {digits} {:016x}\n", xxh3_64(digits.as_bytes()))
-}
-
-fn parse(found: &[u8]) -> Option<Incarnation> {
-    let text = std::str::from_utf8(found).ok()?;
-    let digits = text.split(' ').nth(1)?;
-    let incarnation = Incarnation(u64::from_str_radix(digits, 16).ok()?);
-    (line(incarnation) == text).then_some(incarnation)
-}
-
-/// `None` if there is no file.
-fn read(path: &Path) -> Result<Option<Incarnation>, Error> {
-    match std::fs::read(path) {
-        Ok(found) => parse(&found)
-            .map(Some)
-            .ok_or_else(|| Error::Identity(path.to_owned())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(io("read", path)(source)),
-    }
-}
-
-fn write(path: &Path, incarnation: Incarnation) -> std::io::Result<()> {
-    let dir = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(dir)?;
-    let temporary = path.with_extension("new");
-    let mut file = File::create(&temporary)?;
-    file.write_all(line(incarnation).as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(&temporary, path)?;
-    File::open(dir)?.sync_all()
-}
-
 fn io(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
     let path = path.to_owned();
     move |source| Error::Io { what, path, source }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_incarnation_with_any_flipped_bit_is_refused() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let path = dir.path().join("groups/x/incarnation");
-        assert_eq!(read(&path).expect("nothing there"), None);
-        write(&path, Incarnation(3)).expect("written");
-        assert_eq!(read(&path).expect("read"), Some(Incarnation(3)));
-        let whole = std::fs::read(&path).expect("the file");
-        for bit in 0..whole.len() * 8 {
-            let mut damaged = whole.clone();
-            damaged[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(parse(&damaged), None, "bit {bit}");
-        }
-    }
 }

@@ -193,6 +193,7 @@ impl Node {
             dir: dir.join("groups").join(options.group.as_str()),
             pages,
             peers: peers.clone(),
+            options: options.snapshots(),
         };
         let group = start_group(start, &chains, &raft_handle).await?;
         match (&options.cluster, &peers) {
@@ -216,7 +217,7 @@ impl Node {
         let threads = SqlThreads::start(options.sql_threads).map_err(io("start SQL threads for", dir))?;
         let settings = options.database.clone();
         let databases = Databases::new(Arc::clone(&group), Arc::clone(&threads), settings, tasks.clone());
-        tasks.spawn(Arc::clone(&group).keep_log_short(options.snapshots(), stop.clone()));
+        tasks.spawn(Arc::clone(&group).keep_log_short(stop.clone()));
         tasks.spawn(Scheduler::new(Arc::clone(&group), options.materialize()).run(stop.clone()));
         tasks.spawn(Arc::clone(&databases).close_idle(stop.clone()));
         let archived = Arc::<archive::Counters>::default();

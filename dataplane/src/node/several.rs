@@ -306,6 +306,11 @@ async fn a_new_member_is_sent_no_log_of_pages() {
         first.group.catalog.overlay_bytes() == 0
     })
     .await;
+    // What is not archived stays in the log, and what the log has from its beginning on needs no snapshot.
+    wait(&first, "the log's beginning is archived", || {
+        first.group.archived_below() > 1
+    })
+    .await;
     let peers = first.peers.as_ref().expect("several");
     let sent = || {
         let counters = [&peers.counters.entries, &peers.counters.snapshots];
@@ -326,4 +331,41 @@ async fn a_new_member_is_sent_no_log_of_pages() {
     let sent = sent() - before;
     assert!(sent < 1 << 20, "{sent} bytes for 4 MB of pages");
     stop(nodes).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newcomer_makes_no_gap_in_the_archive() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let addresses = [free_address(), free_address()];
+    let with_archive = |number| {
+        let mut options = options_of(dir.path(), &addresses, number);
+        let archive = options.archive.as_mut().expect("it is on");
+        // Nothing is archived while the test looks.
+        archive.interval = Duration::from_secs(3600);
+        options
+    };
+    let first = Node::start(with_archive(0)).await.expect("starts");
+    first.group.wait_until_serving().await.expect("it leads alone");
+    first
+        .create("app", Default::default(), None)
+        .await
+        .expect("created");
+    super::tests::run(&first, "app", &["CREATE TABLE t (v BLOB)"]).await;
+    for _ in 0..4 {
+        super::tests::run(&first, "app", &["INSERT INTO t VALUES (randomblob(500000))"]).await;
+    }
+    let lacks = first.group.archived_below();
+    assert!(lacks < first.group.applied_index().0);
+    let second = Node::start(with_archive(1)).await.expect("starts");
+    wait(&first, "it votes", || {
+        let metrics = first.group.metrics();
+        metrics.membership_config.membership().voter_ids().count() == 2
+    })
+    .await;
+    let purged = first.group.metrics().purged.map_or(0, |id| id.index);
+    assert!(
+        purged < lacks.max(1),
+        "{purged} is let go, archived is what is below {lacks}"
+    );
+    stop(vec![second, first]).await;
 }
