@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Used by all, and using nobody.
-const GROUND: &[&str] = &["causes", "clock", "durable", "failpoints", "seed"];
+const GROUND: &[&str] = &["causes", "clock", "durable", "failpoints", "port", "seed"];
 
 #[test]
 fn modules_use_only_those_below_them() {

@@ -26,6 +26,9 @@ pub(crate) mod overlay;
 pub mod owner;
 pub mod page;
 pub(crate) mod peer;
+#[cfg(test)]
+#[path = "../tests/support/port.rs"]
+mod port;
 pub(crate) mod raft;
 pub mod room;
 #[cfg(test)]

@@ -135,10 +135,7 @@ impl Pace {
 }
 
 fn work(shared: &Arc<Shared>, numbers: impl Iterator<Item = usize>) -> anyhow::Result<Tally> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start a runtime")?;
+    let runtime = super::runtime().context("cannot start a runtime")?;
     let tally = Rc::new(RefCell::new(Tally::new()));
     let local = LocalSet::new();
     for number in numbers {

@@ -53,11 +53,14 @@ pub fn run(options: &Options, out: &mut impl Write) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// For one thread's requests.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
 /// Prepares, runs, and counts what is there. `disk` was measured just before.
 fn measure(load: &Load, disk: Option<disk::Disk>) -> anyhow::Result<Report> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = runtime()?;
     runtime.block_on(session::prepare(&load.target, &load.workload))?;
     let count = || runtime.block_on(session::count_rows(&load.target, &load.workload));
     let before = if load.workload.inserts() {

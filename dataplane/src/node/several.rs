@@ -4,6 +4,7 @@ use super::tests::options;
 use super::{Cluster, Node, Options};
 use crate::peer::Member;
 use crate::peer::wire::{Join, ReadIndex};
+use crate::port::free_port;
 use crate::raft::{LEASE, Vote};
 use openraft::raft::VoteRequest;
 use std::net::SocketAddr;
@@ -11,13 +12,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Not of the range from which the system takes ports for outgoing connections: one of those may have it when it is needed, or
-/// needed again.
 fn free_address() -> SocketAddr {
-    let any = || SocketAddr::from(([127, 0, 0, 1], rand::random_range(10_000..32_000)));
-    let is_free = |address: &SocketAddr| std::net::TcpListener::bind(address).is_ok();
-    let mut addresses = std::iter::repeat_with(any);
-    addresses.by_ref().take(1000).find(is_free).expect("a port")
+    let ip = [127, 0, 0, 1].into();
+    SocketAddr::new(ip, free_port(ip))
 }
 
 /// Starts a node of a group whose members listen at `addresses`.

@@ -18,6 +18,8 @@ mod links;
 mod members;
 mod nemesis;
 mod nodes;
+#[path = "../support/port.rs"]
+mod port;
 mod reads;
 #[path = "../support/s3.rs"]
 #[allow(dead_code, reason = "shared with the tests of the store")]

@@ -2,6 +2,7 @@
 
 use crate::ground::{Ground, Place};
 use crate::links::{Links, own_ip};
+use crate::port::free_port;
 use crate::s3::Trouble;
 use orion_api::admin::{Group, RaftState};
 use orion_api::client::Client;
@@ -355,12 +356,4 @@ impl Drop for Node {
 fn binary() -> PathBuf {
     let other = std::env::var_os("ORION_CLUSTER_BIN").map(PathBuf::from);
     other.unwrap_or_else(|| env!("CARGO_BIN_EXE_orion").into())
-}
-
-/// Not of the range from which the system takes ports for outgoing connections: one of those may have it when it is needed, or
-/// needed again.
-fn free_port(ip: std::net::IpAddr) -> u16 {
-    let is_free = |port: &u16| std::net::TcpListener::bind((ip, *port)).is_ok();
-    let mut ports = std::iter::repeat_with(|| rand::random_range(10_000..32_000));
-    ports.by_ref().take(1000).find(is_free).expect("a port")
 }

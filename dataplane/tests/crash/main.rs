@@ -17,6 +17,8 @@
 mod full;
 mod oracle;
 mod parts;
+#[path = "../support/port.rs"]
+mod port;
 #[path = "../support/seed.rs"]
 mod seed;
 mod server;

@@ -1,5 +1,6 @@
 //! A server process on a directory, with settings under which everything happens often.
 
+use crate::port::free_port;
 use orion_api::client::Client;
 use rustix::process::{Pid, Signal, kill_process};
 use std::path::{Path, PathBuf};
@@ -56,7 +57,7 @@ impl Server {
 
     /// Starts the server and waits until it is ready.
     pub async fn live(dir: &Path, life: Life<'_>) -> Server {
-        let port = free_port();
+        let port = free_port([127, 0, 0, 1].into());
         let config = dir.join(format!("{}.yaml", life.data));
         let text = format!(
             "data_dir: {data}\nlisten: 127.0.0.1:{port}\nobject_store:\n  url: file://{objects}\nmaterialize:\n  flush_bytes: 65536\n  age_seconds: 1\n  snapshot_log_bytes: 65536\nlog:\n  filter: warn\n",
@@ -193,12 +194,4 @@ fn on_a_small_disk(dir: &Path, mib: u32) -> Command {
 fn binary() -> PathBuf {
     let other = std::env::var_os("ORION_CRASH_BIN").map(PathBuf::from);
     other.unwrap_or_else(|| env!("CARGO_BIN_EXE_orion").into())
-}
-
-/// Not of the range from which the system takes ports for outgoing connections: one of those may have it when it is needed, or
-/// needed again.
-fn free_port() -> u16 {
-    let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
-    let mut ports = std::iter::repeat_with(|| rand::random_range(10_000..32_000));
-    ports.by_ref().take(1000).find(is_free).expect("a port")
 }

@@ -8,6 +8,8 @@
 #![allow(clippy::print_stdout, reason = "of the crash tests' server")]
 
 mod plain;
+#[path = "../support/port.rs"]
+mod port;
 #[allow(dead_code, reason = "the crash tests use more of it")]
 #[path = "../crash/server.rs"]
 mod server;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 
 use crate::bench::connection::Connection;
+use crate::bench::runtime;
 use crate::bench::session::Session;
 use crate::bench::target::Target;
 
@@ -52,8 +53,7 @@ impl Child {
             .prefix("orion-bench-")
             .tempdir_in(parent)
             .with_context(|| format!("cannot make a directory in {parent:?}"))?;
-        // The port is free again before the server takes it; nothing else is likely to in between.
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+        let address = free_address()?;
         let target = Target::new(&format!("http://{address}"), None)?;
         std::fs::write(directory.path().join(CONFIG), config)?;
         let start = Instant::now();
@@ -103,9 +103,7 @@ impl Child {
     }
 
     fn wait_for_write(&mut self, start: Instant) -> anyhow::Result<Duration> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
+        let runtime = runtime()?;
         let mut last = anyhow::anyhow!("it was not asked");
         while start.elapsed() < START_TIMEOUT {
             if let Some(status) = self.process.try_wait()? {
@@ -155,9 +153,7 @@ impl Child {
     }
 
     fn metrics(&self) -> anyhow::Result<String> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
+        let runtime = runtime()?;
         let mut request = Vec::new();
         self.target.head("GET", "/metrics").render(&mut request, |_| {});
         let mut connection = Connection::new(&self.target.address);
@@ -247,6 +243,11 @@ fn sum_of(text: &str, name: &str) -> Option<f64> {
             .flatten()
     });
     values.reduce(|sum, value| sum + value)
+}
+
+/// An address that is free, and stays so unless somebody else takes it in between.
+pub(super) fn free_address() -> anyhow::Result<String> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
 }
 
 #[cfg(test)]

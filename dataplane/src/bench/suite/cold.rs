@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 
 use super::{Line, Suite};
+use crate::bench::runtime;
 use crate::bench::session::Session;
 
 const DATABASES: u32 = 60;
@@ -25,9 +26,7 @@ pub(super) fn measure(suite: &Suite) -> anyhow::Result<Vec<Line>> {
     let program = program.context("no --s3-server: `make bench` builds and names one")?;
     let store = ObjectStore::start(program)?;
     let mut server = suite.server_with(&store.config(), &store.keys())?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = runtime()?;
     runtime.block_on(async {
         let mut session = Session::new(&server.target);
         for name in names() {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
+use crate::bench::runtime;
 use crate::bench::session::Session;
 use crate::bench::target::Target;
 
@@ -27,9 +28,7 @@ pub(super) struct Hostile {
 impl Hostile {
     /// Begins at once.
     pub(super) fn start(target: &Target) -> anyhow::Result<Hostile> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
+        let runtime = runtime()?;
         runtime.block_on(async {
             let mut session = Session::new(target);
             session.create_database(DATABASE).await?;
@@ -58,7 +57,7 @@ impl Hostile {
 }
 
 fn repeat(target: &Target, sql: &str, stop: &AtomicBool) {
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+    let Ok(runtime) = runtime() else {
         return;
     };
     let mut session = Session::new(target);

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Child, Line, Suite};
+use crate::bench::runtime;
 use crate::bench::session;
 use crate::bench::workload::Workload;
 
@@ -17,9 +18,7 @@ pub(super) fn measure(suite: &Suite) -> anyhow::Result<Vec<Line>> {
     let mut server = suite.server()?;
     std::thread::sleep(SETTLE);
     let mut lines = vec![line("memory, idle", server.memory()?, 40)];
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = runtime()?;
     runtime.block_on(session::create_databases(&server.target, DATABASES))?;
     let load = suite.load(&server.target, Workload::Databases(ACTIVE), 64);
     let report = crate::bench::measure(&load, None)?;

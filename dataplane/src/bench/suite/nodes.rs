@@ -1,6 +1,5 @@
 //! Several servers of the suite that replicate one group, with one object store in a folder.
 
-use std::net::TcpListener;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -11,7 +10,8 @@ use orion_api::{GroupName, NodeId};
 use tokio::runtime::Runtime;
 
 use super::Suite;
-use super::child::Child;
+use super::child::{Child, free_address};
+use crate::bench::runtime;
 use crate::bench::session::Session;
 
 /// How long anything may take.
@@ -30,11 +30,6 @@ pub(super) struct Nodes {
     objects: tempfile::TempDir,
 }
 
-/// An address that is free, and stays so unless somebody else takes it in between.
-fn free_address() -> anyhow::Result<String> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
-}
-
 impl Nodes {
     /// Three that all vote; `config` is more of each one's configuration.
     pub(super) fn start(suite: &Suite, config: &str) -> anyhow::Result<Nodes> {
@@ -45,9 +40,7 @@ impl Nodes {
             children: Vec::new(),
             addresses: (0..3).map(|_| free_address()).collect::<Result<_, _>>()?,
             config: config.to_owned(),
-            runtime: tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()?,
+            runtime: runtime()?,
             objects,
         };
         for address in nodes.addresses.clone() {
@@ -123,8 +116,8 @@ impl Nodes {
         }
     }
 
-    /// Lets the next node lead; how long the request for it took.
-    pub(super) fn hand_over(&self) -> anyhow::Result<Duration> {
+    /// Lets the next node lead.
+    pub(super) fn hand_over(&self) -> anyhow::Result<()> {
         let leader = self.leader()?;
         let next = (leader + 1) % self.children.len();
         let id: NodeId = {
@@ -134,9 +127,8 @@ impl Nodes {
         };
         let name: GroupName = self.group(leader)?.name;
         let client = self.client(leader)?;
-        let began = Instant::now();
         self.runtime.block_on(client.change_leader(&name, id))?;
-        Ok(began.elapsed())
+        Ok(())
     }
 
     /// Writes a row at a node until it is acknowledged.

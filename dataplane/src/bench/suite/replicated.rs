@@ -9,6 +9,7 @@ use super::nodes::{Nodes, votes};
 use super::{Line, Suite};
 use crate::bench::load::Load;
 use crate::bench::report::Report;
+use crate::bench::runtime;
 use crate::bench::session;
 use crate::bench::tally::Tally;
 use crate::bench::workload::Workload;
@@ -146,9 +147,7 @@ fn spread(suite: &Suite, nodes: &Nodes) -> anyhow::Result<Line> {
         .zip(&nodes.children)
         .map(|(connections, child)| suite.load(&child.target, Workload::Select, connections))
         .collect();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = runtime()?;
     runtime.block_on(session::prepare(&loads[0].target, &loads[0].workload))?;
     let running: Vec<_> = loads
         .into_iter()

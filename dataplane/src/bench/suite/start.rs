@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Line, Suite};
+use crate::bench::runtime;
 use crate::bench::session;
 use crate::bench::workload::Workload;
 
@@ -10,9 +11,7 @@ use crate::bench::workload::Workload;
 pub(super) fn measure(suite: &Suite) -> anyhow::Result<Vec<Line>> {
     let mut server = suite.server()?;
     let fresh = server.first_write;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = runtime()?;
     runtime.block_on(session::prepare(&server.target, &Workload::Select))?;
     server.crash_and_restart()?;
     Ok(vec![
