@@ -1,6 +1,7 @@
 //! The loops: objects change, and are looked at anew.
 
 use crate::effects::{Endpoint, Error, Shared, Writes, reconcile_database, reconcile_group};
+use crate::metrics::{Kind, Metrics};
 use crate::names;
 use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::apps::v1::StatefulSet;
@@ -11,7 +12,7 @@ use kube::runtime::watcher;
 use kube::{Api, Client, ResourceExt};
 use orion_crds::{Database, ReplicationGroup};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 /// Objects of a kind that are looked at at a time.
@@ -25,6 +26,8 @@ pub struct Settings {
     pub endpoint: Endpoint,
     /// Counts what is written; tests limit it.
     pub writes: Arc<Writes>,
+    /// Counts what is done.
+    pub metrics: Arc<Metrics>,
 }
 
 /// The admin API of a pod, by its address.
@@ -52,6 +55,7 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) {
         databases: databases.store(),
         groups: groups.store(),
         writes: settings.writes,
+        metrics: settings.metrics,
     });
     let ours = watcher::Config::default().labels(names::GROUP);
     let of_databases = watcher::Config::default().labels(names::DATABASE);
@@ -99,11 +103,19 @@ fn refer_to(shared: &Shared, group: &ReplicationGroup) -> Vec<ObjectRef<Database
 }
 
 async fn group_step(group: Arc<ReplicationGroup>, shared: Arc<Shared>) -> Result<Action, Error> {
-    Ok(Action::requeue(reconcile_group(&shared, &group).await?))
+    let begun = Instant::now();
+    let done = reconcile_group(&shared, &group).await;
+    shared.metrics.looked(Kind::Group, begun.elapsed(), done.is_ok());
+    Ok(Action::requeue(done?))
 }
 
 async fn database_step(database: Arc<Database>, shared: Arc<Shared>) -> Result<Action, Error> {
-    Ok(Action::requeue(reconcile_database(&shared, &database).await?))
+    let begun = Instant::now();
+    let done = reconcile_database(&shared, &database).await;
+    shared
+        .metrics
+        .looked(Kind::Database, begun.elapsed(), done.is_ok());
+    Ok(Action::requeue(done?))
 }
 
 fn again_group(group: Arc<ReplicationGroup>, error: &Error, _: Arc<Shared>) -> Action {

@@ -5,8 +5,14 @@
 //! and *write status* (`effects`). `render` has the objects as they are to be, `names` what they are called. DESIGN.md
 //! follows a group through it.
 
+pub mod api;
 pub mod controller;
 pub mod effects;
+pub mod lease;
+pub mod metrics;
 pub mod names;
 pub mod plan;
+pub mod probes;
+pub mod program;
 pub mod render;
+pub mod schema;

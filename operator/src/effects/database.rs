@@ -4,12 +4,12 @@ use super::group::unix_seconds;
 use super::keys::Key;
 use super::objects::{Ensured, Objects, title};
 use super::{Error, Shared, now, status};
-use crate::names;
 use crate::plan::{
     DatabaseAction, DatabaseObserved, DatabasePlan, GroupSeen, Seen, name_in_group, plan_database,
     present_group,
 };
 use crate::render::{TokenSecret, database_objects};
+use crate::{metrics, names};
 use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
 use kube::api::ListParams;
 use kube::runtime::reflector::ObjectRef;
@@ -118,6 +118,7 @@ impl<'a> Look<'a> {
 
     async fn carry_out(&mut self, api: &Api<Database>, action: DatabaseAction) -> Result<(), Error> {
         let writes = &self.shared.writes;
+        self.shared.metrics.acts(metrics::Kind::Database, action.name());
         match (action, &self.node) {
             (DatabaseAction::AddFinalizer, _) => status::finalize(api, writes, self.database, true).await,
             (DatabaseAction::Create(wish), Some(node)) => {

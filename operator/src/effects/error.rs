@@ -18,8 +18,8 @@ pub enum Error {
     /// A plan was made that must not be: a fault of ours, nothing of it is done.
     #[error("the plan is not carried out: {0}")]
     Plan(String),
-    /// Tests ended it.
-    #[error("it was stopped")]
+    /// It does not lead any more, or a test ended it.
+    #[error("it was stopped: nothing more is written")]
     Stopped,
 }
 

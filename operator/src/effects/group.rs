@@ -3,6 +3,7 @@
 use super::nodes::{Nodes, settled, wire_role};
 use super::objects::{Ensured, Objects, title};
 use super::{Error, Shared, certificates, keys, now, observe, status};
+use crate::metrics::Kind;
 use crate::names::{self, MANAGER, MemberName};
 use crate::plan::{
     Action, DatabasesSeen, MemberSeen, Observed, Plan, Restart, Seen, configured, lint, plan_group,
@@ -177,6 +178,7 @@ impl<'a> Look<'a> {
 
     async fn carry_out(&self, action: &Action) -> Result<(), Error> {
         tracing::info!(group = self.group.name_any(), ?action, "carried out");
+        self.shared.metrics.acts(Kind::Group, action.name());
         match action {
             Action::CreateMember {
                 member,

@@ -16,6 +16,8 @@ pub use error::Error;
 pub use group::reconcile_group;
 pub use nodes::Nodes;
 
+use crate::lease::Gate;
+use crate::metrics::Metrics;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
@@ -41,12 +43,15 @@ pub struct Shared {
     pub groups: Store<ReplicationGroup>,
     /// Counts what is written.
     pub writes: Arc<Writes>,
+    /// Counts what is done.
+    pub metrics: Arc<Metrics>,
 }
 
-/// Counts writes to the API server and to nodes.
+/// Counts writes to the API server and to nodes, and lets none pass while the Gate is closed.
 pub struct Writes {
     made: AtomicU64,
     most: u64,
+    gate: Gate,
 }
 
 impl Writes {
@@ -55,13 +60,22 @@ impl Writes {
         Writes {
             made: AtomicU64::new(0),
             most,
+            gate: Gate::always(),
+        }
+    }
+
+    /// As long as the Gate is open.
+    pub fn through(gate: Gate) -> Writes {
+        Writes {
+            gate,
+            ..Writes::limited(0)
         }
     }
 
     /// Counts one that is about to be made; an error where no more may be.
     pub(crate) fn next(&self) -> Result<(), Error> {
         let before = self.made.fetch_add(1, Ordering::Relaxed);
-        if self.most > 0 && before >= self.most {
+        if !self.gate.is_open() || (self.most > 0 && before >= self.most) {
             Err(Error::Stopped)
         } else {
             Ok(())

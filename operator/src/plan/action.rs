@@ -81,6 +81,25 @@ pub enum Action {
     },
 }
 
+impl Action {
+    /// In one word, for people and metrics.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Action::CreateMember { .. } => "CreateMember",
+            Action::UpdateMember { .. } => "UpdateMember",
+            Action::DeleteMember { .. } => "DeleteMember",
+            Action::OrphanMember { .. } => "OrphanMember",
+            Action::DeleteClaim { .. } => "DeleteClaim",
+            Action::GrowClaim { .. } => "GrowClaim",
+            Action::RestartPod { .. } => "RestartPod",
+            Action::ChangeRoles { .. } => "ChangeRoles",
+            Action::RemoveNode { .. } => "RemoveNode",
+            Action::ChangeLeader { .. } => "ChangeLeader",
+            Action::LabelPod { .. } => "LabelPod",
+        }
+    }
+}
+
 /// How a pod is restarted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Restart {

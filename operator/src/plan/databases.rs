@@ -70,6 +70,20 @@ pub enum DatabaseAction {
     RemoveFinalizer,
 }
 
+impl DatabaseAction {
+    /// In one word, for people and metrics.
+    pub fn name(&self) -> &'static str {
+        match self {
+            DatabaseAction::AddFinalizer => "AddFinalizer",
+            DatabaseAction::Create(_) => "Create",
+            DatabaseAction::Change(..) => "Change",
+            DatabaseAction::ApplyObjects => "ApplyObjects",
+            DatabaseAction::Drop(_) => "Drop",
+            DatabaseAction::RemoveFinalizer => "RemoveFinalizer",
+        }
+    }
+}
+
 /// What is to be done now, and what is said.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DatabasePlan {

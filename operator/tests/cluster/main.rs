@@ -2,6 +2,8 @@
 //! they are there, and `nodes` answers for each as a node of the data plane would, keeping membership and databases.
 
 mod kubelet;
+mod lease;
 mod nodes;
+mod program;
 mod reconcile;
 mod stage;

@@ -75,6 +75,7 @@ impl Stage {
             image: "orion:1".into(),
             endpoint: Arc::new(endpoint),
             writes: Arc::clone(&writes),
+            metrics: Arc::default(),
         };
         let task = tokio::spawn(run(self.client.clone(), settings, stop.clone()));
         Operator { stop, task, writes }
@@ -198,7 +199,7 @@ pub async fn until<T, E: Debug, F: Future<Output = Result<T, E>>>(
     }
 }
 
-async fn install(client: &Client) {
+pub async fn install(client: &Client) {
     let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
     for definition in orion_crds::schema::crds().expect("the definitions are JSON") {
         let name = definition["metadata"]["name"]
