@@ -7,10 +7,9 @@
 use super::Work;
 use orion_api::DatabaseId;
 use quick_cache::sync::Cache;
-use std::hash::Hasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// LIMIT: units remembered on this node.
 const UNITS_MAX: usize = 65_536;
@@ -46,16 +45,11 @@ impl Hints {
 
     /// Names the unit by its database and texts.
     pub(super) fn unit(&self, database: DatabaseId, work: &impl Work) -> Unit {
-        let mut hash = Xxh3::new();
-        work.statements(&mut |sql| {
-            hash.write(sql.as_bytes());
-            hash.write_u8(0);
-        });
-        let texts = hash.finish();
-        hash.write(database.as_bytes());
+        let mut texts = 0;
+        work.statements(&mut |sql| texts = xxh3_64_with_seed(sql.as_bytes(), texts));
         Unit {
             texts,
-            of_database: hash.finish(),
+            of_database: xxh3_64_with_seed(database.as_bytes(), texts),
         }
     }
 

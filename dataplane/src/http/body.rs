@@ -29,6 +29,24 @@ pub(super) struct Reading<'a> {
 /// A body that is all there, and its share of the room; to be kept for as long as what was made of it.
 pub(super) type Whole = (Bytes, Share);
 
+/// A request's body, which whoever answers in this node's place reads too.
+pub(super) enum Arrival {
+    /// Nobody has read of it.
+    Unread(Body),
+    /// All of it is here.
+    Read(Bytes),
+}
+
+impl Arrival {
+    /// What is left of it.
+    pub(super) fn take(&mut self) -> Body {
+        match std::mem::replace(self, Arrival::Read(Bytes::new())) {
+            Arrival::Unread(body) => body,
+            Arrival::Read(bytes) => Body::from(bytes),
+        }
+    }
+}
+
 /// A body that arrives.
 struct Arriving<'a> {
     body: Body,

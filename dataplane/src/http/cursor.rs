@@ -3,6 +3,7 @@
 //! All of them are known before the first line goes out: nothing may be shown of what is not yet durable,
 //! and a unit's results are limited in bytes.
 
+use super::body::Arrival;
 use super::path::InPath;
 use super::pipeline::reply_of;
 use super::state::{Http, json};
@@ -21,8 +22,10 @@ pub(super) async fn run<D: Databases>(
     InPath(path): InPath,
     request: Request,
 ) -> Result<Response, HttpError> {
+    let (parts, body) = request.into_parts();
+    let mut body = Arrival::Unread(body);
     let (admitted, request) = http
-        .receive::<CursorRequest>(path, request, "a cursor request")
+        .receive::<CursorRequest>(path.as_deref(), &parts, &mut body, "a cursor request")
         .await?;
     if admitted.asked.idempotency_key.is_some() {
         let message = "header x-orion-idempotency-key: is for pipelines, not for cursors";

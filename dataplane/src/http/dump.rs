@@ -17,7 +17,7 @@ pub(super) async fn run<D: Databases>(
     request: Request,
 ) -> Result<Response, HttpError> {
     let (parts, _) = request.into_parts();
-    let admitted = http.admit(&parts, path).await?;
+    let admitted = http.admit(&parts, path.as_deref()).await?;
     let finished = admitted
         .database
         .run(Dump::new(http.service.replies()), &admitted.asked.options)

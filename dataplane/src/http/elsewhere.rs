@@ -52,16 +52,32 @@ pub(crate) trait Leaders: Send + Sync {
 }
 
 /// Answers a request, here or there.
-pub(super) async fn answer(here: Router, leaders: Arc<dyn Leaders>, request: Request<Body>) -> Response {
+pub(super) async fn answer(here: &Router, leaders: &Arc<dyn Leaders>, request: Request<Body>) -> Response {
+    let (parts, body) = request.into_parts();
+    let (response, replay) = try_here(here, &parts, body).await;
+    go_on(here, leaders, &parts, || replay.body(), response).await
+}
+
+async fn try_here(here: &Router, parts: &Parts, body: Body) -> (Response, Replay) {
+    let (recorded, replay) = record(body);
+    let Ok::<_, Infallible>(response) = here.clone().oneshot(again(parts, recorded)).await;
+    (response, replay)
+}
+
+/// The answer to a request that was tried here, and came to this; `body` is its whole body.
+pub(super) async fn go_on(
+    here: &Router,
+    leaders: &Arc<dyn Leaders>,
+    parts: &Parts,
+    body: impl FnOnce() -> Body,
+    mut response: Response,
+) -> Response {
+    if wants(&response, &**leaders).is_none() {
+        return response;
+    }
     let until = Instant::now() + PATIENCE;
-    let (parts, mut body) = request.into_parts();
-    loop {
-        let (recorded, replay) = record(body);
-        let Ok::<_, Infallible>(mut response) = here.clone().oneshot(again(&parts, recorded)).await;
-        let Some(elsewhere) = wants(&response, &*leaders) else {
-            return response;
-        };
-        body = replay.body();
+    let mut body = body();
+    while let Some(elsewhere) = wants(&response, &**leaders) {
         let link = match elsewhere {
             Elsewhere::Node(node) => leaders.node(node),
             Elsewhere::Leader => match leaders.leader() {
@@ -71,10 +87,10 @@ pub(super) async fn answer(here: Router, leaders: Arc<dyn Leaders>, request: Req
         };
         if let Some(link) = link {
             let (recorded, replay) = record(body);
-            match pass_on(&link, again(&parts, recorded)).await {
+            match pass_on(&link, again(parts, recorded)).await {
                 Ok(reply) if reply.extensions().get::<Elsewhere>().is_none() => return reply,
                 Ok(reply) => response = reply,
-                Err(PassError::Broken(..)) if !may_be_repeated(&parts) => return unknown(),
+                Err(PassError::Broken(..)) if !may_be_repeated(parts) => return unknown(),
                 Err(error) => tracing::debug!(%error, "a request was not passed on; it is tried again"),
             }
             body = replay.body();
@@ -84,7 +100,11 @@ pub(super) async fn answer(here: Router, leaders: Arc<dyn Leaders>, request: Req
         }
         // Whichever comes first: news, or the next look.
         let _ = tokio::time::timeout(LOOK, leaders.changed()).await;
+        let replay;
+        (response, replay) = try_here(here, parts, body).await;
+        body = replay.body();
     }
+    response
 }
 
 /// Who else might answer, if this is no answer. A database that is not known here may be one that was made a moment ago.

@@ -30,6 +30,9 @@ pub struct Asked {
     pub forwarded_from: Option<NodeId>,
 }
 
+/// What all headers of this file begin with.
+const OURS: &str = "x-orion-";
+
 /// Reads the headers of a request to `database`.
 pub fn parse(
     headers: &HeaderMap,
@@ -37,6 +40,17 @@ pub fn parse(
     access: Access,
     key: &NodeKey,
 ) -> Result<Asked, HttpError> {
+    if !headers.keys().any(|name| name.as_str().starts_with(OURS)) {
+        // As most requests are.
+        return Ok(Asked {
+            options: RequestOptions {
+                access,
+                ..RequestOptions::default()
+            },
+            idempotency_key: None,
+            forwarded_from: None,
+        });
+    }
     let policy = text(headers, &READ_POLICY)?
         .map(|name| {
             name.parse().map_err(|()| {

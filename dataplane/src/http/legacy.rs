@@ -5,6 +5,7 @@
 //! one transaction. Values are plain JSON (integers too: this form cannot say more), blobs are
 //! `{"base64": …}`.
 
+use super::body::Arrival;
 use super::path::InPath;
 use super::pipeline::reply_of;
 use super::state::{Http, json};
@@ -77,8 +78,10 @@ pub(super) async fn batch<D: Databases>(
     InPath(path): InPath,
     request: Request,
 ) -> Result<Response, HttpError> {
+    let (parts, body) = request.into_parts();
+    let mut body = Arrival::Unread(body);
     let (admitted, request) = http
-        .receive::<LegacyRequest>(path, request, "a batch of statements")
+        .receive::<LegacyRequest>(path.as_deref(), &parts, &mut body, "a batch of statements")
         .await?;
     let statements: Vec<Statement> = request
         .statements

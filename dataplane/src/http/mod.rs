@@ -1,8 +1,8 @@
 //! The HTTP transport: routes of libSQL's clients, of people with curl, and of probes.
 //!
 //! Life of a request: token → database (`resolve`) → what the token allows there → headers (`headers`) →
-//! body, within its limits → `hrana::Service` → one buffer of JSON. No middleware: at 60,000 requests a
-//! second each layer would be seen.
+//! body, within its limits → `hrana::Service` → one buffer of JSON. No middleware, and pipelines do not go through the router
+//! (`front`): at 60,000 requests a second each layer would be seen.
 //!
 //! The admin API (`admin`) and the metrics are routers of their own; [`router`] takes them. A route of this file also
 //! exists under `/{database}`, where the table of the surface says so. Some clients join `base_url` and
@@ -14,6 +14,7 @@ pub mod connections;
 mod cursor;
 mod dump;
 mod elsewhere;
+mod front;
 mod headers;
 mod health;
 mod legacy;
@@ -27,6 +28,7 @@ mod status;
 mod tests;
 
 pub(crate) use elsewhere::{Leader, Leaders};
+pub(crate) use front::Front;
 pub use health::Readiness;
 pub use pace::Pace;
 pub use state::{Http, HttpSettings};
@@ -37,11 +39,6 @@ use axum::Router;
 use axum::routing::{any, get, post};
 use orion_api::Code;
 use std::sync::Arc;
-
-/// The same routes on a node that is one of several: what only another node can do is passed on to it.
-pub(crate) fn router_of_several(here: Router, leaders: Arc<dyn Leaders>) -> Router {
-    Router::new().fallback(move |request| elsewhere::answer(here.clone(), Arc::clone(&leaders), request))
-}
 
 /// Everything that is served. `others` are routes beside these: `admin::router`, behind
 /// [`Http::guard_admin`], and the metrics.

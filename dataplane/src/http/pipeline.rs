@@ -1,5 +1,6 @@
 //! `POST /v2/pipeline` and `/v3/pipeline`.
 
+use super::body::Arrival;
 use super::path::InPath;
 use super::state::{Http, json, parse};
 use super::status::HttpError;
@@ -9,7 +10,8 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::Bytes;
-use http::{HeaderValue, header};
+use http::request::Parts;
+use http::{HeaderValue, Method, header};
 use orion_api::hrana::{Envelope, Outcome, PipelineRequest};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -34,13 +36,38 @@ enum Results<'a> {
     Stored(&'a RawValue),
 }
 
+/// The name in the path of a pipeline's request, or none in a path without. What is escaped or written otherwise is left to
+/// the router, and comes to [`run`].
+pub(super) fn path_of<'a>(method: &Method, path: &'a str) -> Option<Option<&'a str>> {
+    let before = ["/v2/pipeline", "/v3/pipeline"]
+        .iter()
+        .find_map(|end| path.strip_suffix(end))
+        .filter(|_| method == Method::POST)?;
+    if before.is_empty() {
+        return Some(None);
+    }
+    let name = before.strip_prefix('/')?;
+    let is_plain = !name.is_empty() && !name.bytes().any(|byte| matches!(byte, b'/' | b'%'));
+    is_plain.then_some(Some(name))
+}
+
 pub(super) async fn run<D: Databases>(
     State(http): State<Arc<Http<D>>>,
     InPath(path): InPath,
     request: Request,
 ) -> Result<Response, HttpError> {
+    let (parts, body) = request.into_parts();
+    answer(&http, path.as_deref(), &parts, &mut Arrival::Unread(body)).await
+}
+
+pub(super) async fn answer<D: Databases>(
+    http: &Http<D>,
+    path: Option<&str>,
+    parts: &Parts,
+    body: &mut Arrival,
+) -> Result<Response, HttpError> {
     let (mut admitted, request) = http
-        .receive::<PipelineRequest>(path, request, "a pipeline")
+        .receive::<PipelineRequest>(path, parts, body, "a pipeline")
         .await?;
     if let Some(key) = admitted.asked.idempotency_key.take() {
         admitted.asked.options.idempotency = Some(idempotency_key(key, &request)?);

@@ -1,6 +1,6 @@
 //! What all handlers share, and the steps that they have in common.
 
-use super::body::Reading;
+use super::body::{Arrival, Reading};
 use super::headers::{self, Asked};
 use super::health::Readiness;
 use super::resolve::{self, Meant};
@@ -107,7 +107,7 @@ impl<D: Databases> Http<D> {
     pub(super) async fn admit(
         &self,
         parts: &Parts,
-        path: Option<String>,
+        path: Option<&str>,
     ) -> Result<Admitted<D::Database>, HttpError> {
         if !self.service.key().is_known() {
             return Err(HttpError::new(
@@ -116,7 +116,7 @@ impl<D: Databases> Http<D> {
             ));
         }
         let grant = self.authorize(&parts.headers)?;
-        let meant = resolve::meant(&parts.headers, &parts.uri, path.as_deref())?;
+        let meant = resolve::meant(&parts.headers, &parts.uri, path)?;
         let (name, database) = self.find(meant).await?;
         let access = grant
             .access(database.id(), &name)
@@ -131,23 +131,25 @@ impl<D: Databases> Http<D> {
         })
     }
 
-    /// Whom a request is from and for, and its body.
+    /// Whom a request is from and for, and its body, which is read only if the request may ask at all.
     pub(super) async fn receive<T: serde::de::DeserializeOwned>(
         &self,
-        path: Option<String>,
-        request: Request,
+        path: Option<&str>,
+        parts: &Parts,
+        body: &mut Arrival,
         what: &str,
     ) -> Result<(Admitted<D::Database>, T), HttpError> {
-        let (parts, body) = request.into_parts();
-        let mut admitted = self.admit(&parts, path).await?;
+        let mut admitted = self.admit(parts, path).await?;
         let reading = Reading {
             bytes_max: self.settings.body_bytes_max as u64,
             pace: self.settings.body_pace,
             room: &self.bodies,
         };
-        let (body, share) = reading.read(&parts.headers, body).await?;
+        let (bytes, share) = reading.read(&parts.headers, body.take()).await?;
         admitted.body_share = share;
-        Ok((admitted, parse(&body, what)?))
+        let parsed = parse(&bytes, what)?;
+        *body = Arrival::Read(bytes);
+        Ok((admitted, parsed))
     }
 
     async fn find(&self, meant: Meant) -> Result<(String, D::Database), HttpError> {

@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::database::Databases;
 use crate::hrana::{NodeKey, Service, StreamLimits};
 use crate::http::connections::{self, Connections};
-use crate::http::{Http, HttpSettings};
+use crate::http::{Front, Http, HttpSettings};
 use crate::node::{self, Node};
 use crate::room::{GRAIN, Room};
 use crate::{causes, http, metrics, views};
@@ -136,8 +136,8 @@ impl Server {
         };
         views::install(&node, &url);
         let connections = Connections::new(config.http.connection_limits(most));
-        let router = router(&node, &config, url.clone(), key, &connections, &stop);
-        let serving = tokio::spawn(connections::serve(listener, router, connections, stop.clone()));
+        let front = front(&node, &config, url.clone(), key, &connections, &stop);
+        let serving = tokio::spawn(connections::serve(listener, front, connections, stop.clone()));
         Ok(Server {
             node,
             config,
@@ -211,14 +211,14 @@ impl Server {
     }
 }
 
-fn router(
+fn front(
     node: &Arc<Node>,
     config: &Config,
     url: String,
     key: NodeKey,
     connections: &Arc<Connections>,
     stop: &CancellationToken,
-) -> axum::Router {
+) -> Arc<Front<Arc<Databases>>> {
     let streams = StreamLimits {
         connected_per_node: config.http.streams_total,
         // Each database has its own limit, and keeps it.
@@ -274,17 +274,12 @@ fn router(
         false => shared.guard_admin(metrics),
     };
     let others = shared.guard_admin(admin).merge(metrics);
-    let router = http::router(shared, others);
-    match &node.peers {
-        None => router,
-        Some(peers) => {
-            peers.set_router(router.clone());
-            http::router_of_several(
-                router,
-                Arc::new(NodeLeaders::new(Arc::clone(node), Arc::clone(peers))),
-            )
-        }
-    }
+    let router = http::router(Arc::clone(&shared), others);
+    let leaders = node.peers.as_ref().map(|peers| {
+        peers.set_router(router.clone());
+        Arc::new(NodeLeaders::new(Arc::clone(node), Arc::clone(peers))) as _
+    });
+    Front::new(shared, router, leaders)
 }
 
 /// The group's secret, once it has one.

@@ -1,9 +1,8 @@
 //! Lets connections in, and looks after them until the server stops.
 
 use super::farewell::Farewells;
-use super::served;
+use super::served::{self, Routes};
 use super::table::{Connections, count};
-use axum::Router;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
@@ -41,9 +40,9 @@ impl Accept for TcpListener {
 }
 
 /// Serves `routes` until `stop`; then lets the requests in flight end, and ends with the last connection.
-pub async fn serve<A: Accept>(
+pub async fn serve<A: Accept, R: Routes>(
     mut listener: A,
-    routes: Router,
+    routes: R,
     connections: Arc<Connections>,
     stop: CancellationToken,
 ) {
@@ -85,14 +84,14 @@ fn is_of_the_connection(error: &io::Error) -> bool {
     )
 }
 
-struct Door {
-    routes: Router,
+struct Door<R> {
+    routes: R,
     connections: Arc<Connections>,
     tasks: TaskTracker,
     farewells: Farewells,
 }
 
-impl Door {
+impl<R: Routes> Door<R> {
     fn open<Io: AsyncRead + AsyncWrite + Send + Unpin + 'static>(&self, io: Io) {
         let counters = self.connections.counters();
         let Some(place) = self.connections.enter(Instant::now()) else {

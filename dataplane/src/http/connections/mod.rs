@@ -37,4 +37,5 @@ mod tests;
 
 pub use accept::{Accept, serve};
 pub use limits::Limits;
+pub use served::Routes;
 pub use table::Connections;

@@ -11,13 +11,13 @@ use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1::Builder;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
-use hyper_util::service::TowerToHyperService;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tower::ServiceExt;
 
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,8 +30,21 @@ pub(super) enum End {
     Slow,
 }
 
+/// Answers requests.
+pub trait Routes: Clone + Send + Sync + 'static {
+    /// Answers one.
+    fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + Send;
+}
+
+impl Routes for Router {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        let Ok::<_, Infallible>(response) = self.clone().oneshot(request.map(Body::new)).await;
+        response
+    }
+}
+
 /// Serves a connection to its end.
-pub(super) async fn serve<Io>(io: Io, routes: Router, slot: Arc<Slot>, limits: Limits) -> End
+pub(super) async fn serve<Io>(io: Io, routes: impl Routes, slot: Arc<Slot>, limits: Limits) -> End
 where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -78,15 +91,14 @@ pub(super) fn builder(limits: &Limits) -> Builder {
 }
 
 fn service(
-    routes: Router,
+    routes: impl Routes,
     slot: Arc<Slot>,
 ) -> impl Service<Request<Incoming>, Response = Response<Reply>, Error = Infallible, Future: Send> {
-    let routes = TowerToHyperService::new(routes);
     service_fn(move |request: Request<Incoming>| {
         slot.enter(Phase::Request);
-        let (answer, slot) = (routes.call(request), Arc::clone(&slot));
+        let (routes, slot) = (routes.clone(), Arc::clone(&slot));
         async move {
-            let response = answer.await?;
+            let response = routes.answer(request).await;
             slot.enter(Phase::Reply);
             Ok(response.map(|body| Reply { body, slot }))
         }

@@ -5,7 +5,7 @@ use crate::database;
 use crate::hrana::fake::Fake;
 use crate::hrana::{Databases, NodeKey, Service, StreamLimits};
 use crate::http::connections::{self, Connections};
-use crate::http::{Http, HttpSettings, router};
+use crate::http::{Front, Http, HttpSettings, router};
 use crate::room::{GRAIN, Room};
 use axum::Router;
 use std::net::SocketAddr;
@@ -127,7 +127,7 @@ async fn start<D: Databases>(
         bodies: bodies(&settings, wait),
         settings,
     });
-    let routes = router(http.clone(), Router::new());
+    let routes = Front::new(http.clone(), router(http.clone(), Router::new()), None);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("bound");
     let (connections, stop) = (Connections::new(within), CancellationToken::new());
