@@ -10,7 +10,7 @@ run: ## Build and start a server; data in $(DATA)
 	$(CARGO) run --release --bin orion -- server --data-dir $(DATA)
 
 test: ## All tests; installs what they need from the package registries
-	e2e/cluster/build
+	e2e/build cluster
 	$(CARGO) test --workspace --features orion/failpoints
 	ORION_BIN=$${CARGO_TARGET_DIR:-$(CURDIR)/target}/debug/orion tests/clients/run
 	tests/stores/run

@@ -1,12 +1,13 @@
 // Command cluster has the processes of a Kubernetes cluster that run on one machine without containers of their own:
 // etcd, the API server, the controller manager, the scheduler, the kubelet, kube-proxy, and kubectl. The first argument
 // says which. It is built from the published Go modules, because the project's tests must not need a registry of images.
-// No code of ours runs in it but this choice.
+// Of our own there is this choice, and the local disks (disks.go).
 package main
 
 import (
 	"context"
 	"fmt"
+	"log"
 	"maps"
 	"os"
 	"slices"
@@ -46,10 +47,13 @@ func main() {
 		etcdmain.Main(os.Args)
 		return
 	}
+	if name == "disks" && len(os.Args) == 3 {
+		log.Fatal(runDisks(os.Args[1], os.Args[2]))
+	}
 	part, known := parts[name]
 	if !known {
 		names := slices.Sorted(maps.Keys(parts))
-		fmt.Fprintf(os.Stderr, "usage: cluster etcd|%s ...\n", strings.Join(names, "|"))
+		fmt.Fprintf(os.Stderr, "usage: cluster etcd|disks|%s ...\n", strings.Join(names, "|"))
 		os.Exit(2)
 	}
 	os.Exit(cli.Run(part()))

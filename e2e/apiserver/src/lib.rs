@@ -1,5 +1,5 @@
 //! A real API server of Kubernetes for tests: etcd and kube-apiserver, and the controllers where they are wanted, as
-//! processes of one program that `e2e/cluster/build` makes. No kubelet and no scheduler: pods stay as a test sets them.
+//! processes of one program that `e2e/build` makes. No kubelet and no scheduler: pods stay as a test sets them.
 //!
 //! One server is started for each test binary ([`shared`]) and ends with it, however it ends. Tests keep apart by
 //! namespaces of their own ([`ApiServer::namespace`]).
@@ -30,14 +30,15 @@ pub fn shared(controllers: Controllers) -> &'static ApiServer {
 
 /// The program with all processes of a cluster; built at the first time, which takes minutes.
 pub fn program() -> Result<PathBuf> {
-    let build = concat!(env!("CARGO_MANIFEST_DIR"), "/../cluster/build");
+    let build = concat!(env!("CARGO_MANIFEST_DIR"), "/../build");
     let output = Command::new(build)
+        .arg("cluster")
         .stderr(std::process::Stdio::inherit())
         .output()
-        .context("cannot run e2e/cluster/build")?;
+        .context("cannot run e2e/build")?;
     anyhow::ensure!(
         output.status.success(),
-        "e2e/cluster/build failed: it needs Go (see its go.mod for the version)"
+        "e2e/build failed: it needs Go (see e2e/cluster/go.mod for the version)"
     );
     Ok(PathBuf::from(String::from_utf8(output.stdout)?.trim()))
 }
