@@ -19,6 +19,7 @@ use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -63,18 +64,26 @@ pub struct S3Server {
     trouble: Arc<Mutex<(Trouble, StdRng)>>,
     requests: Arc<Mutex<Vec<String>>>,
     accepting: JoinHandle<()>,
-    _directory: TempDir,
+    _temporary: Option<TempDir>,
 }
 
 impl S3Server {
+    /// On a free port, over a directory that goes with it.
     pub async fn start(seed: u64) -> io::Result<S3Server> {
         let directory = tempfile::tempdir()?;
-        std::fs::create_dir(directory.path().join(BUCKET))?;
-        let files = s3s_fs::FileSystem::new(directory.path())
-            .map_err(|error| io::Error::other(format!("{error:?}")))?;
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let mut server = S3Server::serve(seed, listener, directory.path())?;
+        server._temporary = Some(directory);
+        Ok(server)
+    }
+
+    /// Over a directory that stays: what a server before this one stored in it is there.
+    pub fn serve(seed: u64, listener: TcpListener, directory: &Path) -> io::Result<S3Server> {
+        std::fs::create_dir_all(directory.join(BUCKET))?;
+        let files =
+            s3s_fs::FileSystem::new(directory).map_err(|error| io::Error::other(format!("{error:?}")))?;
         let mut builder = S3ServiceBuilder::new(files);
         builder.set_auth(SimpleAuth::from_single(KEY_ID, SECRET));
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let trouble = Arc::new(Mutex::new((Trouble::default(), StdRng::seed_from_u64(seed))));
         let requests = Arc::default();
@@ -90,7 +99,7 @@ impl S3Server {
             trouble,
             requests,
             accepting,
-            _directory: directory,
+            _temporary: None,
         })
     }
 
