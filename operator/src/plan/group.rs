@@ -34,6 +34,7 @@ pub fn plan_group(observed: &Observed, context: &Context<'_>, now: &str) -> Plan
         actions: Vec::new(),
         roll: Roll::Done,
         is_settled: false,
+        templates_change: false,
     };
     let is_deleting = observed.group.metadata.deletion_timestamp.is_some();
     let is_paused = annotation(observed, names::PAUSED) == Some("true");
@@ -96,6 +97,8 @@ struct Planner<'a> {
     actions: Vec<Action>,
     roll: Roll,
     is_settled: bool,
+    /// Whether a StatefulSet gets another template now: its pod is outdated from the next look on.
+    templates_change: bool,
 }
 
 impl Planner<'_> {
@@ -195,6 +198,7 @@ impl Planner<'_> {
                 template_hash(self.context, template)
             });
             let is_template_right = wanted.is_none() || wanted == entry.seen.template;
+            self.templates_change |= !is_template_right && !is_leaving;
             if entry.seen.runs != runs || entry.seen.is_leaving != is_leaving || !is_template_right {
                 self.actions.push(Action::UpdateMember {
                     member: entry.name.clone(),
@@ -330,6 +334,10 @@ impl Planner<'_> {
         }
         let membership = self.observed.membership.known();
         self.roll = roll::step(entries, membership, self.is_settled);
+        if self.roll == Roll::Done && self.templates_change {
+            // Not as wished, though no pod is outdated yet: who waits for the new template must not be told so.
+            self.roll = Roll::Waiting;
+        }
         let is_manual = self.observed.group.spec.update.strategy == Automation::Manual;
         let is_asked = annotation(self.observed, names::RESTART).is_some();
         if is_manual && !is_asked {

@@ -156,6 +156,18 @@ fn a_bad_image_halts_the_roll_and_can_be_taken_back() {
 }
 
 #[test]
+fn a_new_image_is_not_called_ready_before_pods_run_it() {
+    let mut world = settled(3);
+    world.group.spec.image = Some("orion:2".into());
+    // The first look: no StatefulSet has the new template yet.
+    world.reconcile(usize::MAX);
+    assert_eq!(phase(&world), Some(Phase::Updating));
+    assert_eq!(reason_of(&world, "Progressing"), reason::ROLLING);
+    world.settle(60);
+    assert_eq!(phase(&world), Some(Phase::Ready));
+}
+
+#[test]
 fn a_bad_first_image_can_be_mended() {
     let mut world = World::new(json!([voters("a", 3)]));
     world.group.spec.image = Some(BROKEN.into());
