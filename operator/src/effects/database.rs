@@ -299,7 +299,8 @@ async fn node_of(
         .or_else(|| pods.iter().find(is_ready));
     let token = key.map(|key| key.admin_token(unix_seconds()));
     let url = pod.and_then(|pod| (shared.endpoint)(pod));
-    Ok(url.map(|url| Client::new(&url, token.as_deref())).transpose()?)
+    let node = url.map(|url| Client::new(&url, token.as_deref())).transpose()?;
+    Ok(node.map(|node| node.within(super::nodes::REPLY)))
 }
 
 async fn found(node: &Client, name: &str) -> Seen<Option<Made>> {

@@ -15,6 +15,10 @@ use std::time::Duration;
 /// A node that does not answer holds nobody up for longer.
 const ANSWER: Duration = Duration::from_secs(3);
 
+/// A call that does something may take longer. The machine of a node that does not answer may be gone: without a limit of
+/// its own a look would wait for it for minutes, and say meanwhile that all is well.
+pub(super) const REPLY: Duration = Duration::from_secs(10);
+
 /// A member that lacks no more entries has caught up.
 const CAUGHT_UP: u64 = 1000;
 
@@ -33,7 +37,7 @@ impl Nodes {
         token: Option<&str>,
     ) -> Nodes {
         let client = |(member, pod): (&MemberName, &Pod)| {
-            let client = Client::new(&endpoint(pod)?, token).ok()?;
+            let client = Client::new(&endpoint(pod)?, token).ok()?.within(REPLY);
             Some((member.clone(), client))
         };
         Nodes {

@@ -41,6 +41,8 @@ pub struct Client {
     /// Empty for the default database, else `/name`.
     database: String,
     authorization: Option<HeaderValue>,
+    /// How long a reply is waited for.
+    patience: Duration,
 }
 
 impl Client {
@@ -95,7 +97,14 @@ impl Client {
             root: parsed.origin().ascii_serialization(),
             database: parsed.path().trim_end_matches('/').to_owned(),
             authorization,
+            patience: REQUEST_TIMEOUT,
         })
+    }
+
+    /// The same, that waits no longer than this for a reply. The default is longer than any limit of the server's, which is
+    /// far too long for who asks many servers in turn: one whose machine is gone says nothing at all.
+    pub fn within(self, patience: Duration) -> Client {
+        Client { patience, ..self }
     }
 
     /// The same server, another database. The name is not a [`crate::DatabaseName`], because `_orion` is none.
@@ -185,12 +194,29 @@ impl Client {
                 false => Err(Error::from_reply(status, &bytes)),
             }
         };
-        match tokio::time::timeout(REQUEST_TIMEOUT, exchange).await {
+        match tokio::time::timeout(self.patience, exchange).await {
             Ok(result) => result,
             Err(_) => Err(Error::lost(
                 &self.root,
-                format!("no reply in {} s", REQUEST_TIMEOUT.as_secs()),
+                format!("no reply in {} s", self.patience.as_secs_f32()),
             )),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_says_nothing_is_given_up_in_time() {
+        // Connections are taken by the system and never answered, as by a machine that is gone behind them.
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("it has an address");
+        let client = Client::new(&format!("http://{address}"), None).expect("a URL");
+        let began = std::time::Instant::now();
+        let reply = client.within(Duration::from_millis(50)).text("/livez").await;
+        assert!(matches!(reply, Err(Error::Lost { .. })), "{reply:?}");
+        assert!(began.elapsed() < REQUEST_TIMEOUT / 2);
     }
 }
