@@ -4,7 +4,7 @@
 CARGO ?= cargo
 DATA ?= orion-data
 
-.PHONY: run test check fix generate lint deny bench clean-data
+.PHONY: run test e2e check fix generate manifests lint deny images bench clean-data
 
 run: ## Build and start a server; data in $(DATA)
 	$(CARGO) run --release --bin orion -- server --data-dir $(DATA)
@@ -15,7 +15,10 @@ test: ## All tests; installs what they need from the package registries
 	ORION_BIN=$${CARGO_TARGET_DIR:-$(CURDIR)/target}/debug/orion tests/clients/run
 	tests/stores/run
 
-check: lint deny test ## What CI runs
+e2e: ## Scenarios on a Kubernetes cluster of three nodes, made here without Docker; needs root and Debian's packages
+	e2e/run
+
+check: lint deny manifests test e2e ## What CI runs
 
 lint:
 	$(CARGO) fmt --all --check
@@ -31,9 +34,17 @@ deny: ## Licenses, sources and crates of the dependencies, as deny.toml wants th
 		$(CARGO) install cargo-deny --version $(DENY_VERSION) --locked --debug --root $(DENY)
 	$(DENY)/bin/cargo-deny check licenses bans sources
 
-generate: ## The definitions of the kinds, from crds/src
+generate: ## The definitions of the kinds from crds/src, and config/rbac and config/manager from charts/orion
 	$(CARGO) build --workspace --features orion/failpoints --bin orion-crds
 	$${CARGO_TARGET_DIR:-target}/debug/orion-crds config/crd charts/orion/crds
+	config/generate
+
+manifests: ## The chart, and that kustomize installs what it does
+	config/generate --check
+
+images: ## With Docker: orion:0.1.0 and orion-operator:0.1.0
+	docker build --target orion --tag orion:0.1.0 .
+	docker build --target orion-operator --tag orion-operator:0.1.0 .
 
 fix: generate ## Format, generate, and mend what clippy can
 	$(CARGO) fmt --all
