@@ -416,7 +416,7 @@ impl Database {
         let wait = Wait(ticket);
         let deadline = self.options.commit_deadline;
         let runs_until = Instant::now() + deadline + self.statement_time();
-        let mut ran_already = false;
+        let (mut ran_already, mut arrived) = (false, self.queue.parts_arrived());
         loop {
             if let Some(result) = deadline::within(deadline, &mut receiver).await {
                 return result.unwrap_or_else(|_| Err(stopped()));
@@ -429,9 +429,14 @@ impl Database {
                     GivenUp::Undone => return Err(ran_too_long()),
                     GivenUp::TooLate => {}
                 },
-                Phase::Over if ran_already => return Err(deadline_passed()),
-                // The wait for its turn and its run are not held against its commit.
-                Phase::Over => ran_already = true,
+                // The wait for its turn and its run are not held against its commit, nor the parts that it is behind.
+                Phase::Over => {
+                    let before = std::mem::replace(&mut arrived, self.queue.parts_arrived());
+                    if ran_already && arrived == before {
+                        return Err(deadline_passed());
+                    }
+                    ran_already = true;
+                }
             }
         }
     }

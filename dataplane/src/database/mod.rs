@@ -6,6 +6,7 @@
 mod answer;
 mod backend;
 mod brief;
+mod convoy;
 mod counters;
 mod databases;
 mod deadline;

@@ -18,6 +18,7 @@
 use super::answer::Answer;
 use super::backend::{Began, ConnectionBackend};
 use super::brief::{BRIEF, briefly};
+use super::convoy::Convoy;
 use super::counters::Counters;
 use super::head::{Head, HeadView, Layer, Mark};
 use super::idempotency;
@@ -25,7 +26,7 @@ use super::request::{Erased, Started};
 use super::{Error, IdempotencyKey, Options, Position, Progress, Recorded};
 use crate::clock::now_ms;
 use crate::entry::{Commit, CommitBody, Kind, Limits, PageChange, PageContent, Pages as Part, Proposal};
-use crate::group::{self, Group, NotProposed, Outcome, parts_hash};
+use crate::group::{self, Group, NotProposed, Outcome, PartsHash};
 use crate::overlay::{CHAIN_MAX, Patience};
 use crate::page::{Delta, Image, PageNo, checksum};
 use crate::raft::{Applied, Refused};
@@ -55,6 +56,8 @@ pub(super) struct Queue {
     /// The shared writer's connection; only the driver has it.
     writer: Mutex<Option<Writer>>,
     transactions: AtomicU64,
+    /// Parts of large transactions that are in the log.
+    parts_arrived: Arc<AtomicU64>,
 }
 
 struct State {
@@ -64,6 +67,8 @@ struct State {
     /// A driver runs or is about to.
     is_driven: bool,
     first_fresh: Option<Instant>,
+    /// Parts of a commit are on their way: nothing may be proposed before it.
+    is_in_parts: bool,
 }
 
 enum Job {
@@ -193,9 +198,11 @@ impl Queue {
                 turn_is_taken: false,
                 is_driven: false,
                 first_fresh: None,
+                is_in_parts: false,
             }),
             writer: Mutex::new(None),
             transactions: AtomicU64::new(rand::random::<u32>().into()),
+            parts_arrived: Arc::default(),
         })
     }
 
@@ -326,6 +333,11 @@ impl Queue {
     /// Who counts what runs on the database's connections.
     pub(super) fn observer(&self) -> Observer {
         Observer::new(Arc::clone(&self.counters.statements), self.database.id)
+    }
+
+    /// Parts of large transactions that are in the log: as long as there come more, their commit goes on.
+    pub(super) fn parts_arrived(&self) -> u64 {
+        self.parts_arrived.load(Ordering::Relaxed)
     }
 
     /// Discards so far.
@@ -683,6 +695,9 @@ impl Queue {
             }
             return None;
         }
+        if state.is_in_parts {
+            return None;
+        }
         state.head.rebase(published);
         let in_the_air = state
             .head
@@ -707,7 +722,9 @@ impl Queue {
         self.counters
             .entry_requests
             .observe(state.head.fresh_requests as f64);
-        Some(self.takeoff(&mut state.head, layer))
+        let takeoff = self.takeoff(&mut state.head, layer);
+        state.is_in_parts = !takeoff.parts.is_empty();
+        Some(takeoff)
     }
 
     fn takeoff(&self, head: &mut Head, layer: Layer) -> Takeoff {
@@ -792,7 +809,7 @@ impl Queue {
         }
         body.transaction = transaction;
         body.parts = parts.len() as u32;
-        body.parts_hash = Bytes::copy_from_slice(&parts_hash(&parts));
+        body.parts_hash = Bytes::copy_from_slice(&PartsHash::of(&parts).finish());
         parts
     }
 
@@ -804,12 +821,22 @@ impl Queue {
             images,
         } = takeoff;
         fail::fail_point!("queue::propose");
-        for part in parts {
-            // Its outcome needs no look: without it the commit is refused.
-            if let Err(why) = self.group.propose(Proposal::new(Kind::Pages(part)), drop) {
-                return self.landed(version, Err(not_proposed(why)));
-            }
+        if parts.is_empty() {
+            return self.propose(version, commit, images);
         }
+        let queue = Arc::clone(self);
+        let arrivals = Arc::clone(&self.parts_arrived);
+        Convoy::set_out(Arc::clone(&self.group), arrivals, parts, move |way| {
+            match way {
+                Ok(()) => queue.propose(version, commit, images),
+                Err(error) => queue.landed(version, Err(error)),
+            }
+            queue.state.lock().is_in_parts = false;
+            queue.wake();
+        });
+    }
+
+    fn propose(self: &Arc<Self>, version: Version, commit: Commit, images: Vec<(PageNo, Image)>) {
         let (queue, proposed_at) = (Arc::clone(self), Instant::now());
         let proposal = Proposal::with_images(Kind::Commit(commit), Some(images));
         let proposed = self.group.propose(proposal, move |outcome| {
@@ -864,7 +891,7 @@ fn not_applied() -> Error {
 }
 
 /// What an outcome means for those who wait.
-fn landing(outcome: Outcome) -> Result<(), Error> {
+pub(super) fn landing(outcome: Outcome) -> Result<(), Error> {
     match outcome {
         Outcome::Applied(Applied::Done(_) | Applied::Nothing) => Ok(()),
         Outcome::Applied(Applied::Refused(Refused::NoDatabase)) => Err(Error::new(
@@ -891,7 +918,7 @@ pub(super) fn disk_full() -> Error {
     )
 }
 
-fn not_proposed(why: NotProposed) -> Error {
+pub(super) fn not_proposed(why: NotProposed) -> Error {
     match why {
         NotProposed::NotLeader => Error::not_leader("this node does not lead the group; nothing was applied"),
         NotProposed::DiskFull => disk_full(),

@@ -197,6 +197,24 @@ impl Stream {
         }
     }
 
+    /// Waits for the outcome of a commit; the parts that it is behind are not held against it.
+    async fn visible(
+        &self,
+        mut outcome: oneshot::Receiver<Result<Position, Error>>,
+    ) -> Result<Position, Error> {
+        let queue = &self.database.queue;
+        let mut arrived = queue.parts_arrived();
+        loop {
+            if let Some(at) = deadline::within(self.database.options.commit_deadline, &mut outcome).await {
+                return at.unwrap_or_else(|_| Err(stopped())).map_err(Error::of_stream);
+            }
+            let before = std::mem::replace(&mut arrived, queue.parts_arrived());
+            if arrived == before {
+                return Err(deadline_passed());
+            }
+        }
+    }
+
     /// Gives the session its rest, and answers when what it saw is applied.
     async fn finish<W: Work>(&self, mut session: Box<Session>, work: W) -> WorkResult<W> {
         let is_autocommit = session.connection.is_autocommit();
@@ -219,10 +237,7 @@ impl Stream {
             self.watch(began);
         }
         let seen = if had_turn {
-            match deadline::within(self.database.options.commit_deadline, visible).await {
-                Some(at) => at.unwrap_or_else(|_| Err(stopped())).map_err(Error::of_stream)?,
-                None => return Err(deadline_passed()),
-            }
+            self.visible(visible).await?
         } else {
             let position = self.database.position();
             Position {

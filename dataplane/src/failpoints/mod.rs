@@ -39,6 +39,11 @@ pub(crate) fn arm() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// `ORION_FORMAT_LEVEL=<level>`: the newest format level that this process says it reads, as one of another release would.
+pub(crate) fn format_level() -> Option<u32> {
+    std::env::var("ORION_FORMAT_LEVEL").ok()?.parse().ok()
+}
+
 /// The point and the number in an environment variable.
 fn ordered(variable: &str) -> anyhow::Result<Option<(String, u64)>> {
     let Ok(order) = std::env::var(variable) else {

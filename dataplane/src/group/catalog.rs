@@ -5,10 +5,10 @@ use crate::overlay::Snapshot;
 use arc_swap::ArcSwap;
 use orion_api::{DatabaseId, DatabaseName, Epoch, Version};
 use parking_lot::{Mutex, RwLock};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// Whether a database is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,10 +58,13 @@ pub(crate) struct Origin {
     pub(crate) start_version: Version,
 }
 
-/// Parts by transaction. Of one writer's term there is at most one transaction under way.
+/// Parts of the transaction that is on its way: of one writer's term there is at most one.
 #[derive(Debug, Default)]
 pub(super) struct Parts {
-    pub(super) by_transaction: BTreeMap<u64, Vec<entry::Pages>>,
+    transaction: u64,
+    arrived: Vec<entry::Pages>,
+    /// Over the parts so far: as each comes, because all of them at the commit would hold up the group's other entries.
+    hash: PartsHash,
 }
 
 impl Parts {
@@ -69,37 +72,57 @@ impl Parts {
     pub(super) fn add(&mut self, part: entry::Pages) -> bool {
         // A first part says that the writer began anew: what an earlier one left will never be committed.
         if part.part == 0 {
-            self.by_transaction.clear();
+            *self = Parts {
+                transaction: part.transaction,
+                ..Parts::default()
+            };
         }
-        let parts = self.by_transaction.entry(part.transaction).or_default();
-        let is_next = part.part as usize == parts.len();
+        let is_next = part.transaction == self.transaction && part.part as usize == self.arrived.len();
         if is_next {
-            parts.push(part);
+            self.hash.add(&part);
+            self.arrived.push(part);
         }
         is_next
     }
 
-    /// All parts of a transaction, if there are `count` and they hash to `hash`.
+    /// Those that are here, to be kept.
+    pub(super) fn arrived(&self) -> &[entry::Pages] {
+        &self.arrived
+    }
+
+    /// All parts of a transaction, if there are `count` and they hash to `hash`; none are left.
     pub(super) fn take(&mut self, transaction: u64, count: u32, hash: &[u8]) -> Option<Vec<PageChange>> {
-        let parts = self.by_transaction.remove(&transaction).unwrap_or_default();
-        self.by_transaction.clear();
+        let parts = std::mem::take(self);
         if count == 0 {
             return Some(Vec::new());
         }
-        let complete = parts.len() == count as usize && parts_hash(&parts) == hash;
-        complete.then(|| parts.into_iter().flat_map(|part| part.pages).collect())
+        let is_complete = parts.transaction == transaction
+            && parts.arrived.len() == count as usize
+            && parts.hash.finish() == hash;
+        is_complete.then(|| parts.arrived.into_iter().flat_map(|part| part.pages).collect())
     }
 }
 
 /// First 16 bytes of BLAKE3 over the encoded parts, in order.
-pub(crate) fn parts_hash(parts: &[entry::Pages]) -> [u8; 16] {
-    let mut hasher = blake3::Hasher::new();
-    for part in parts {
-        hasher.update(&prost::Message::encode_to_vec(part));
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PartsHash(blake3::Hasher);
+
+impl PartsHash {
+    pub(crate) fn of(parts: &[entry::Pages]) -> PartsHash {
+        let mut hash = PartsHash::default();
+        parts.iter().for_each(|part| hash.add(part));
+        hash
     }
-    let mut hash = [0; 16];
-    hash.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
-    hash
+
+    fn add(&mut self, part: &entry::Pages) {
+        self.0.update(&prost::Message::encode_to_vec(part));
+    }
+
+    pub(crate) fn finish(&self) -> [u8; 16] {
+        let mut hash = [0; 16];
+        hash.copy_from_slice(&self.0.finalize().as_bytes()[..16]);
+        hash
+    }
 }
 
 impl Database {
@@ -165,6 +188,8 @@ pub(crate) struct Catalog {
     pub(super) applied_index: AtomicU64,
     pub(super) applied_bytes: AtomicU64,
     pub(super) format_level: AtomicU32,
+    /// The level that this release met and does not read; 0 while there is none.
+    pub(super) unreadable_level: watch::Sender<u32>,
     /// Nodes that were members and left. INVARIANT: an id that left never comes back.
     pub(super) departed: RwLock<BTreeSet<u64>>,
     /// Entries before this index are in the archive. A leader knows it earlier than the entry that says so: nothing that
@@ -233,7 +258,7 @@ impl Catalog {
     /// Drops the parts of transactions that have no commit yet.
     pub(super) fn drop_parts(&self) {
         for database in self.databases.read().values() {
-            database.parts.lock().by_transaction.clear();
+            *database.parts.lock() = Parts::default();
         }
     }
 

@@ -40,6 +40,20 @@ impl Group {
         self.changed(|metrics| *metrics.membership_config.log_id())
     }
 
+    /// Waits until the group writes what this release cannot read; why it must end then.
+    pub(crate) async fn outgrown(&self) -> Error {
+        let mut unreadable = self.catalog.unreadable_level.subscribe();
+        // The catalog lives as long as the group, so that somebody may still say it.
+        let level = unreadable
+            .wait_for(|level| *level > 0)
+            .await
+            .map_or(0, |level| *level);
+        Error::FormatLevel {
+            level,
+            reads: self.reads_format,
+        }
+    }
+
     /// As the leader: the level is this from now on. Never lower than it was; that it is so already is as good.
     pub(crate) async fn raise_format(&self, level: u32) -> Result<(), Error> {
         self.check_leads()?;

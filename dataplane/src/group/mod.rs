@@ -23,7 +23,7 @@ mod snapshots;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub(crate) use catalog::{Catalog, Database, State, parts_hash};
+pub(crate) use catalog::{Catalog, Database, PartsHash, State};
 pub(crate) use handle::{Group, NotProposed, Outcome, Start};
 pub(crate) use machine::Machine;
 pub(crate) use replay::{Replay, found};

@@ -201,14 +201,7 @@ impl Captured {
             state: *database.state.read(),
             limits: **database.limits.load(),
             snapshot: database.published.load_full(),
-            parts: database
-                .parts
-                .lock()
-                .by_transaction
-                .values()
-                .flatten()
-                .cloned()
-                .collect(),
+            parts: database.parts.lock().arrived().to_vec(),
             database: Arc::clone(database),
         }
     }
@@ -585,12 +578,8 @@ fn restore(message: DatabaseMessage) -> Option<Database> {
     });
     let origins = origins.collect();
     let mut parts = Parts::default();
-    for part in message.parts {
-        parts
-            .by_transaction
-            .entry(part.transaction)
-            .or_default()
-            .push(part);
+    if !message.parts.into_iter().all(|part| parts.add(part)) {
+        return None;
     }
     Some(Database {
         state: RwLock::new(state),

@@ -1,6 +1,6 @@
 //! What the state machine refuses, and what a local snapshot keeps or finds damaged.
 
-use super::catalog::{Catalog, Database, State, parts_hash};
+use super::catalog::{Catalog, Database, PartsHash, State};
 use super::machine::Machine;
 use super::snapshot_file::Captured;
 use super::{Error, snapshot_file};
@@ -338,7 +338,7 @@ async fn a_commit_whose_parts_are_not_all_there_in_order_is_refused() {
     let body = |member: &Member| CommitBody {
         transaction: 8,
         parts: 3,
-        parts_hash: Bytes::copy_from_slice(&parts_hash(&parts)),
+        parts_hash: Bytes::copy_from_slice(&PartsHash::of(&parts).finish()),
         pages: Vec::new(),
         ..member.body(1)
     };
@@ -377,7 +377,7 @@ async fn parts_that_an_earlier_writer_left_do_not_get_into_another_transaction()
     let body = CommitBody {
         transaction: 8,
         parts: 2,
-        parts_hash: Bytes::copy_from_slice(&parts_hash(&[member.part(8, 0), member.part(8, 1)])),
+        parts_hash: Bytes::copy_from_slice(&PartsHash::of(&[member.part(8, 0), member.part(8, 1)]).finish()),
         ..member.body(1)
     };
     assert_eq!(member.commit(&body), Applied::Refused(Refused::Malformed));
@@ -391,7 +391,7 @@ async fn parts_of_a_dead_writer_go_with_the_next_term() {
     member.apply(Kind::Pages(member.part(8, 1)));
     member.begin_term();
     let database = member.catalog.get(member.id).expect("there");
-    assert!(database.parts.lock().by_transaction.is_empty());
+    assert!(database.parts.lock().arrived().is_empty());
 }
 
 #[tokio::test]
@@ -533,7 +533,7 @@ async fn a_local_snapshot_keeps_databases_tombstones_overlays_and_parts() {
     let body = CommitBody {
         transaction: 5,
         parts: 2,
-        parts_hash: Bytes::copy_from_slice(&parts_hash(&parts)),
+        parts_hash: Bytes::copy_from_slice(&PartsHash::of(&parts).finish()),
         pages: Vec::new(),
         ..restarted.body(1)
     };

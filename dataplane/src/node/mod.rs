@@ -251,6 +251,11 @@ impl Node {
         self.group.node
     }
 
+    /// Waits until the group has outgrown this release, and says so: this process can only end.
+    pub async fn outgrown(&self) -> Error {
+        Error::Group(self.group.outgrown().await)
+    }
+
     /// True while strong reads and writes are served, here or by passing them on.
     pub fn is_ready(&self) -> bool {
         let serves = self.group.serves() || (self.peers.is_some() && self.group.leader().is_some());

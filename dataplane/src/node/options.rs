@@ -85,7 +85,7 @@ impl Options {
             snapshot_log_bytes: group::Options::default().snapshot_log_bytes,
             archive: Some(archive::Options::default()),
             cluster: None,
-            format_level: crate::entry::FORMAT_LEVEL,
+            format_level: newest_format(),
             raise_format: true,
             materialize,
         }
@@ -109,4 +109,13 @@ impl Options {
             ..self.materialize.clone()
         }
     }
+}
+
+/// The newest format level of this release, unless a test orders another one.
+fn newest_format() -> u32 {
+    #[cfg(feature = "failpoints")]
+    if let Some(level) = crate::failpoints::format_level() {
+        return level;
+    }
+    crate::entry::FORMAT_LEVEL
 }

@@ -65,19 +65,21 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// How long bodies and results wait for room: as long as clients wait for other writers.
 const ROOM_WAIT: Duration = Duration::from_secs(10);
 
-/// Runs until SIGTERM or SIGINT.
+/// Runs until SIGTERM or SIGINT, or until its group has outgrown this release.
 pub async fn run(config: Config) -> Result<(), Error> {
     let stop = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate()).map_err(Error::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Signals)?;
     let server = Server::start(config, stop.clone()).await?;
     server.announce();
-    tokio::select! {
-        _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
-        _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
-    }
+    let node = Arc::clone(&server.node);
+    let ended = tokio::select! {
+        _ = terminate.recv() => Ok(tracing::info!("SIGTERM: stopping")),
+        _ = interrupt.recv() => Ok(tracing::info!("SIGINT: stopping")),
+        error = node.outgrown() => Err(Error::Node(error)),
+    };
     server.stop().await;
-    Ok(())
+    ended
 }
 
 /// A running server.

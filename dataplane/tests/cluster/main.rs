@@ -13,6 +13,7 @@ mod certificates;
 mod chaos;
 mod disks;
 mod ground;
+mod large;
 mod laws;
 mod links;
 mod members;
@@ -21,6 +22,7 @@ mod nodes;
 #[path = "../support/port.rs"]
 mod port;
 mod reads;
+mod releases;
 #[path = "../support/s3.rs"]
 #[allow(dead_code, reason = "shared with the tests of the store")]
 mod s3;

@@ -326,26 +326,6 @@ async fn a_hand_over_to_a_member_that_does_not_answer_stops_nobody_for_long() {
 
 /// A transaction of many entries goes through without an election: heartbeats have a connection of their own.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_large_transaction_costs_no_leader() {
-    let dir = tempfile::tempdir().expect("a folder");
-    let cluster = Cluster::start(dir.path(), 3).await;
-    write(&cluster, 1).await;
-    let before = cluster.nodes[0].group().await.expect("the group").term;
-    let large = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 64) \
-                 INSERT INTO t (v) SELECT randomblob(1000000) FROM n";
-    surely(&urls(&cluster), large).await;
-    for node in 0..3 {
-        assert_eq!(count(&cluster, node, ReadPolicy::Strong).await, 65);
-        assert_eq!(
-            cluster.nodes[node].group().await.expect("the group").term,
-            before,
-            "an election"
-        );
-    }
-}
-
-/// Stopped for so long that the log that it lacks is gone: it gets a snapshot, and pages from the object store.
-#[tokio::test(flavor = "multi_thread")]
 async fn a_member_that_was_away_for_long_catches_up_by_a_snapshot() {
     let dir = tempfile::tempdir().expect("a folder");
     let mut cluster = Cluster::start(dir.path(), 3).await;
