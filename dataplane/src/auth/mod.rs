@@ -9,10 +9,12 @@
 mod grant;
 mod jwt;
 mod keys;
+mod shared;
 
 pub use grant::Grant;
 pub use jwt::{Claims, Right, Rights};
 pub use keys::{KeyError, PublicKey, SigningKey};
+pub use shared::{NeedsRestart, SharedAuth};
 
 use orion_api::Code;
 use sha2::{Digest, Sha256};
@@ -30,7 +32,7 @@ pub enum Auth {
 }
 
 /// What tokens are good.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verifier {
     /// Keys that sign JWTs.
     pub keys: Vec<PublicKey>,
@@ -39,7 +41,7 @@ pub struct Verifier {
 }
 
 /// A token that is good as it stands. Only its hash is kept.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StaticToken {
     hash: [u8; 32],
     grant: Grant,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{Config, Log, LogFormat, Overrides};
+use crate::config::{self, Config, Log, LogFormat, Overrides};
 
 /// Options of `orion server`.
 #[derive(Debug, clap::Args)]
@@ -28,10 +28,14 @@ pub(super) fn run(options: Options) -> anyhow::Result<()> {
         data_dir: options.data_dir,
         listen: options.listen,
     };
-    serve(Config::load(options.config.as_deref(), overrides)?)
+    let load = move || Config::load(options.config.as_deref(), overrides.clone());
+    serve(load()?, load)
 }
 
-fn serve(config: Config) -> anyhow::Result<()> {
+fn serve(
+    config: Config,
+    load: impl Fn() -> Result<Config, config::Error> + Clone + Send + 'static,
+) -> anyhow::Result<()> {
     init_log(&config.log)?;
     #[cfg(feature = "failpoints")]
     crate::failpoints::arm()?;
@@ -40,7 +44,7 @@ fn serve(config: Config) -> anyhow::Result<()> {
         .enable_all()
         .thread_name("orion-io")
         .build()?;
-    let result = runtime.block_on(crate::server::run(config));
+    let result = runtime.block_on(crate::server::run(config, load));
     // Whatever still waits for an object store must not hold up the end.
     runtime.shutdown_timeout(Duration::from_secs(5));
     Ok(result?)

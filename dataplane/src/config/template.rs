@@ -88,7 +88,7 @@ archive:
   log_bytes_max: {archive_log}              # of log, kept while the object store is away; past it the archive has a gap
   retention_hours: {archive_hours}
 
-# Who may do what. Without keys and tokens everybody may do everything.
+# Who may do what. Without keys and tokens everybody may do everything. Keys and tokens are read again every few seconds.
 auth:
   public_keys: []                        # PEM or base64, as `orion token keys` makes them
   public_key_files: []                   # paths of such files

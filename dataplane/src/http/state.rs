@@ -5,7 +5,7 @@ use super::headers::{self, Asked};
 use super::health::Readiness;
 use super::resolve::{self, Meant};
 use super::status::HttpError;
-use crate::auth::{Auth, Grant};
+use crate::auth::{Grant, SharedAuth};
 use crate::database::{Error, Recorded};
 use crate::hrana::{Answer, Databases, Service, Target, token};
 use crate::http::Pace;
@@ -58,7 +58,7 @@ pub struct Http<D: Databases> {
     /// Runs pipelines; its `expire` is to be called every few seconds.
     pub service: Service<D::Database>,
     /// Checks tokens.
-    pub auth: Auth,
+    pub auth: SharedAuth,
     /// Answers `/readyz`.
     pub readiness: Readiness,
     /// Room of the bodies that arrive and of what was made of them.

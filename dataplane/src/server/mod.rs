@@ -5,10 +5,11 @@
 
 mod admin;
 mod descriptors;
+mod keys;
 mod leaders;
 
-use crate::auth::Auth;
-use crate::config::Config;
+use crate::auth::{Auth, SharedAuth};
+use crate::config::{self, Config};
 use crate::database::Databases;
 use crate::hrana::{NodeKey, Service, StreamLimits};
 use crate::http::connections::{self, Connections};
@@ -66,12 +67,18 @@ const DRAIN: Duration = Duration::from_secs(10);
 const ROOM_WAIT: Duration = Duration::from_secs(10);
 
 /// Runs until SIGTERM or SIGINT, or until its group has outgrown this release.
-pub async fn run(config: Config) -> Result<(), Error> {
+///
+/// `load` reads the configuration again: keys of tokens change without a restart.
+pub async fn run<L>(config: Config, load: L) -> Result<(), Error>
+where
+    L: Fn() -> Result<Config, config::Error> + Clone + Send + 'static,
+{
     let stop = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate()).map_err(Error::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Signals)?;
     let server = Server::start(config, stop.clone()).await?;
     server.announce();
+    tokio::spawn(keys::keep(server.auth.clone(), load, stop.clone()));
     let node = Arc::clone(&server.node);
     let ended = tokio::select! {
         _ = terminate.recv() => Ok(tracing::info!("SIGTERM: stopping")),
@@ -90,6 +97,7 @@ pub struct Server {
     /// Base URL for clients.
     url: String,
     stop: CancellationToken,
+    auth: SharedAuth,
     serving: tokio::task::JoinHandle<()>,
 }
 
@@ -138,7 +146,14 @@ impl Server {
         };
         views::install(&node, &url);
         let connections = Connections::new(config.http.connection_limits(most));
-        let front = front(&node, &config, url.clone(), key, &connections, &stop);
+        let auth = SharedAuth::new(config.auth.clone());
+        let front = front(
+            &node,
+            &config,
+            (url.clone(), key, auth.clone()),
+            &connections,
+            &stop,
+        );
         let serving = tokio::spawn(connections::serve(listener, front, connections, stop.clone()));
         Ok(Server {
             node,
@@ -146,6 +161,7 @@ impl Server {
             address,
             url,
             stop,
+            auth,
             serving,
         })
     }
@@ -216,8 +232,7 @@ impl Server {
 fn front(
     node: &Arc<Node>,
     config: &Config,
-    url: String,
-    key: NodeKey,
+    (url, key, auth): (String, NodeKey, SharedAuth),
     connections: &Arc<Connections>,
     stop: &CancellationToken,
 ) -> Arc<Front<Arc<Databases>>> {
@@ -239,7 +254,7 @@ fn front(
     let shared = Arc::new(Http::<Arc<Databases>> {
         databases: Arc::clone(&node.databases),
         service,
-        auth: config.auth.clone(),
+        auth,
         readiness: Arc::new(move || {
             if !ready.is_ready() {
                 return Err("this node is not in its group, or the group has no leader now".to_owned());

@@ -15,6 +15,8 @@ mod flips;
 mod fuzz;
 mod idle;
 mod outage;
+#[path = "../support/port.rs"]
+mod port;
 #[path = "../support/race.rs"]
 mod race;
 mod running;

@@ -1,6 +1,6 @@
 //! A server with databases in memory, and the plainest client.
 
-use crate::auth::Auth;
+use crate::auth::{Auth, SharedAuth};
 use crate::database;
 use crate::hrana::fake::Fake;
 use crate::hrana::{Databases, NodeKey, Service, StreamLimits};
@@ -122,7 +122,7 @@ async fn start<D: Databases>(
     let http = Arc::new(Http {
         databases,
         service: Service::new(orion_api::NodeId(1), NodeKey::random(), limits(), replies),
-        auth,
+        auth: SharedAuth::new(auth),
         readiness: Arc::new(|| Err("no leader yet".to_owned())),
         bodies: bodies(&settings, wait),
         settings,
