@@ -25,6 +25,8 @@ pub(super) struct Convoy {
     state: Mutex<State>,
 }
 
+type End = dyn FnOnce(Result<(), Error>) + Send;
+
 struct State {
     parts: std::vec::IntoIter<Part>,
     /// Parts that may be proposed.
@@ -33,7 +35,7 @@ struct State {
     is_proposing: bool,
     failed: Option<Error>,
     /// Called once: when all parts are proposed, or one is not.
-    end: Option<Box<dyn FnOnce(Result<(), Error>) + Send>>,
+    end: Option<Box<End>>,
 }
 
 impl Convoy {

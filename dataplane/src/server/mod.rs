@@ -81,12 +81,15 @@ where
     tokio::spawn(keys::keep(server.auth.clone(), load, stop.clone()));
     let node = Arc::clone(&server.node);
     let ended = tokio::select! {
-        _ = terminate.recv() => Ok(tracing::info!("SIGTERM: stopping")),
-        _ = interrupt.recv() => Ok(tracing::info!("SIGINT: stopping")),
+        _ = terminate.recv() => Ok("SIGTERM"),
+        _ = interrupt.recv() => Ok("SIGINT"),
         error = node.outgrown() => Err(Error::Node(error)),
     };
+    if let Ok(signal) = ended {
+        tracing::info!("{signal}: stopping");
+    }
     server.stop().await;
-    ended
+    ended.map(drop)
 }
 
 /// A running server.
