@@ -11,7 +11,8 @@
 //! 4. Raft calls [`Queue::landed`]: those who waited for the entry are answered, and the queue is driven on.
 //!
 //! INVARIANT: at most one holder of the turn, so at most one writer of a database at a time.
-//! INVARIANT: entries are proposed by the driver only, so in the order of their versions.
+//! INVARIANT: entries are proposed in the order of their versions: by the driver only, and none while a commit's parts are on
+//! their way ([`Convoy`], which then proposes that commit).
 //! INVARIANT: a request's steps are never in two entries: proposing happens between requests.
 //! LIMIT: requests that wait; bytes of an entry, beyond which it goes in parts; entries in the air.
 
@@ -56,7 +57,7 @@ pub(super) struct Queue {
     /// The shared writer's connection; only the driver has it.
     writer: Mutex<Option<Writer>>,
     transactions: AtomicU64,
-    /// Parts of large transactions that are in the log.
+    /// Parts of large transactions that were applied.
     parts_arrived: Arc<AtomicU64>,
 }
 
@@ -335,7 +336,7 @@ impl Queue {
         Observer::new(Arc::clone(&self.counters.statements), self.database.id)
     }
 
-    /// Parts of large transactions that are in the log: as long as there come more, their commit goes on.
+    /// Parts of large transactions that were applied: as long as there come more, their commit goes on.
     pub(super) fn parts_arrived(&self) -> u64 {
         self.parts_arrived.load(Ordering::Relaxed)
     }

@@ -216,6 +216,11 @@ impl Group {
         });
     }
 
+    /// Never asks to lead from now on: it is about to end. It still votes.
+    pub(crate) fn stop_campaigning(&self) {
+        self.raft.runtime_config().elect(false);
+    }
+
     /// True while this node leads and has applied the first entry of its own term: it may begin writers, and answer strong
     /// reads as far as [`Group::catch_up`] says.
     pub(crate) fn serves(&self) -> bool {
@@ -366,10 +371,14 @@ impl Group {
 /// What lets overlay, local snapshots, log and object store become smaller, in a few bytes: on a full disk it goes into
 /// the log's reserve. Refused, it would be missing for ever, and no room would ever come.
 fn makes_room(proposal: &Proposal) -> bool {
-    matches!(
-        proposal.command.kind,
-        Some(Kind::Materialized(_) | Kind::Unpin(_) | Kind::Drop(_) | Kind::Purged(_) | Kind::Archived(_))
-    )
+    match &proposal.command.kind {
+        Some(
+            Kind::Materialized(_) | Kind::Unpin(_) | Kind::Drop(_) | Kind::Purged(_) | Kind::Archived(_),
+        ) => true,
+        // Drops the parts of a transaction that failed.
+        Some(Kind::Pages(part)) => part.pages.is_empty(),
+        _ => false,
+    }
 }
 
 fn outcome(result: Option<WriteResult>) -> Outcome {
@@ -391,7 +400,7 @@ fn raft_config(name: &GroupName) -> openraft::Config {
         // Until the votes of an earlier life are forgotten: see `campaign_later`.
         enable_elect: false,
         snapshot_policy: SnapshotPolicy::Never,
-        // `let_log_go` decides.
+        // `Group::purge` decides.
         max_in_snapshot_log_to_keep: u64::MAX,
         // INVARIANT: a restarted node leads by a new term only. Restored to its old one it would lead before it has
         // applied what it acknowledged: the log knows of commits only up to the append before the last, and

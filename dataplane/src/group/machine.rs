@@ -186,7 +186,8 @@ impl Machine {
             .lock()
             .take(body.transaction, body.parts, &body.parts_hash);
         let parts = parts.ok_or(Refused::Malformed)?;
-        let is_large = !parts.is_empty();
+        let is_cut = body.page_count < before.extent.page_count;
+        let is_large = !parts.is_empty() || (is_cut && before.is_large());
         let publish = move || {
             let next = before.apply(&body, &parts, chain).ok_or(Refused::Malformed)?;
             let version = next.version;
@@ -230,9 +231,17 @@ impl Machine {
         };
         self.catalog.release_name(&database);
         self.catalog.mark(database.id, false);
+        let is_large = database.published.load().is_large();
         // Nothing reads it any more but transactions that pinned a version already.
-        self.catalog
-            .publish(&database, Snapshot::empty(database.id, database.epoch));
+        let publish = || {
+            let empty = Snapshot::empty(database.id, database.epoch);
+            self.catalog.publish(&database, empty);
+        };
+        if is_large {
+            aside(publish)
+        } else {
+            publish()
+        }
         Ok(())
     }
 
@@ -270,7 +279,7 @@ impl Machine {
             id: uuid::Uuid::from_bytes(id),
             version,
         };
-        let is_large = before.overlay_bytes >= LARGE_BYTES;
+        let is_large = before.is_large();
         let publish = move || {
             let next = before.materialized(
                 Arc::new(checkpoint),
@@ -299,9 +308,6 @@ impl Machine {
         }
     }
 }
-
-/// An overlay that it takes long to change as a whole: 2,000 pages, some milliseconds.
-const LARGE_BYTES: u64 = 8 << 20;
 
 /// Runs what takes long while Raft's other tasks, which share this thread, go on elsewhere.
 ///

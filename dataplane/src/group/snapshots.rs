@@ -87,7 +87,7 @@ impl Group {
 
     /// Lets the log up to an index go, but for what the archive lacks; on a full disk that too.
     ///
-    /// INVARIANT: whoever shortens the log does it here, so that nobody makes a gap in the archive. Tested by
+    /// INVARIANT: a leader's log is shortened here only, so that nobody makes a gap in the archive. Tested by
     /// `a_newcomer_makes_no_gap_in_the_archive`.
     ///
     /// LIMIT: `archive_log_bytes_max` of log, whatever becomes of the archive.

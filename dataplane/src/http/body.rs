@@ -29,21 +29,43 @@ pub(super) struct Reading<'a> {
 /// A body that is all there, and its share of the room; to be kept for as long as what was made of it.
 pub(super) type Whole = (Bytes, Share);
 
-/// A request's body, which whoever answers in this node's place reads too.
-pub(super) enum Arrival {
-    /// Nobody has read of it.
-    Unread(Body),
-    /// All of it is here.
-    Read(Bytes),
+/// A request's body on its way to who answers.
+pub(super) struct Arrival {
+    body: Option<Body>,
+    /// Another node may have to answer: the bytes are kept until it is known that none has.
+    is_kept: bool,
 }
 
 impl Arrival {
-    /// What is left of it.
-    pub(super) fn take(&mut self) -> Body {
-        match std::mem::replace(self, Arrival::Read(Bytes::new())) {
-            Arrival::Unread(body) => body,
-            Arrival::Read(bytes) => Body::from(bytes),
+    /// For this node only.
+    pub(super) fn here(body: Body) -> Arrival {
+        Arrival {
+            body: Some(body),
+            is_kept: false,
         }
+    }
+
+    /// For this node or another one.
+    pub(super) fn anywhere(body: Body) -> Arrival {
+        Arrival {
+            body: Some(body),
+            is_kept: true,
+        }
+    }
+
+    /// To be read.
+    pub(super) fn read(&mut self) -> Body {
+        self.body.take().unwrap_or_default()
+    }
+
+    /// What was read, all of it.
+    pub(super) fn was(&mut self, bytes: Bytes) {
+        self.body = self.is_kept.then(|| Body::from(bytes));
+    }
+
+    /// The whole body, for another node; none if it was begun to be read and not ended.
+    pub(super) fn whole(self) -> Option<Body> {
+        self.body
     }
 }
 

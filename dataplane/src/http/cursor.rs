@@ -23,7 +23,7 @@ pub(super) async fn run<D: Databases>(
     request: Request,
 ) -> Result<Response, HttpError> {
     let (parts, body) = request.into_parts();
-    let mut body = Arrival::Unread(body);
+    let mut body = Arrival::here(body);
     let (admitted, request) = http
         .receive::<CursorRequest>(path.as_deref(), &parts, &mut body, "a cursor request")
         .await?;

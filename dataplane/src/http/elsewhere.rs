@@ -55,7 +55,7 @@ pub(crate) trait Leaders: Send + Sync {
 pub(super) async fn answer(here: &Router, leaders: &Arc<dyn Leaders>, request: Request<Body>) -> Response {
     let (parts, body) = request.into_parts();
     let (response, replay) = try_here(here, &parts, body).await;
-    go_on(here, leaders, &parts, || replay.body(), response).await
+    go_on(here, leaders, &parts, || Some(replay.body()), response).await
 }
 
 async fn try_here(here: &Router, parts: &Parts, body: Body) -> (Response, Replay) {
@@ -64,19 +64,26 @@ async fn try_here(here: &Router, parts: &Parts, body: Body) -> (Response, Replay
     (response, replay)
 }
 
-/// The answer to a request that was tried here, and came to this; `body` is its whole body.
+/// Whether a request that was tried here, and came to this, is another node's.
+pub(super) fn is_wanted(response: &Response, leaders: &Arc<dyn Leaders>) -> bool {
+    wants(response, &**leaders).is_some()
+}
+
+/// The answer to a request that was tried here, and came to this; `body` is its whole body, without which it stays so.
 pub(super) async fn go_on(
     here: &Router,
     leaders: &Arc<dyn Leaders>,
     parts: &Parts,
-    body: impl FnOnce() -> Body,
+    body: impl FnOnce() -> Option<Body>,
     mut response: Response,
 ) -> Response {
-    if wants(&response, &**leaders).is_none() {
+    if !is_wanted(&response, leaders) {
         return response;
     }
+    let Some(mut body) = body() else {
+        return response;
+    };
     let until = Instant::now() + PATIENCE;
-    let mut body = body();
     while let Some(elsewhere) = wants(&response, &**leaders) {
         let link = match elsewhere {
             Elsewhere::Node(node) => leaders.node(node),

@@ -49,12 +49,19 @@ impl<D: Databases> Front<D> {
         // The name lies in what `into_parts` moves.
         let name = name.map(str::to_owned);
         let (parts, body) = request.into_parts();
-        let mut body = Arrival::Unread(Body::new(body));
+        let mut body = match &self.leaders {
+            Some(_) => Arrival::anywhere(Body::new(body)),
+            None => Arrival::here(Body::new(body)),
+        };
         let answer = pipeline::answer(&self.http, name.as_deref(), &parts, &mut body).await;
         let response = answer.unwrap_or_else(IntoResponse::into_response);
         Ok(match &self.leaders {
-            Some(leaders) => elsewhere::go_on(&self.router, leaders, &parts, || body.take(), response).await,
-            None => response,
+            Some(leaders) if elsewhere::is_wanted(&response, leaders) => {
+                let body = || body.whole();
+                // Rare, and large: every connection has room for what is not boxed here.
+                Box::pin(elsewhere::go_on(&self.router, leaders, &parts, body, response)).await
+            }
+            _ => response,
         })
     }
 }
@@ -66,7 +73,7 @@ impl<D: Databases> Routes for Arc<Front<D>> {
             Err(request) => request.map(Body::new),
         };
         match &self.leaders {
-            Some(leaders) => elsewhere::answer(&self.router, leaders, request).await,
+            Some(leaders) => Box::pin(elsewhere::answer(&self.router, leaders, request)).await,
             None => {
                 let Ok::<_, Infallible>(response) = self.router.clone().oneshot(request).await;
                 response

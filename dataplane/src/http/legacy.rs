@@ -79,7 +79,7 @@ pub(super) async fn batch<D: Databases>(
     request: Request,
 ) -> Result<Response, HttpError> {
     let (parts, body) = request.into_parts();
-    let mut body = Arrival::Unread(body);
+    let mut body = Arrival::here(body);
     let (admitted, request) = http
         .receive::<LegacyRequest>(path.as_deref(), &parts, &mut body, "a batch of statements")
         .await?;

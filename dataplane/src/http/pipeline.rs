@@ -57,7 +57,7 @@ pub(super) async fn run<D: Databases>(
     request: Request,
 ) -> Result<Response, HttpError> {
     let (parts, body) = request.into_parts();
-    answer(&http, path.as_deref(), &parts, &mut Arrival::Unread(body)).await
+    answer(&http, path.as_deref(), &parts, &mut Arrival::here(body)).await
 }
 
 pub(super) async fn answer<D: Databases>(
@@ -119,4 +119,34 @@ pub(super) fn reply_of(buffer: Vec<u8>, mut share: Share, content_type: &'static
     let content_type = HeaderValue::from_static(content_type);
     response.headers_mut().insert(header::CONTENT_TYPE, content_type);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_plain_path_of_a_pipeline_is_the_routers() {
+        let post = Method::POST;
+        for end in ["/v2/pipeline", "/v3/pipeline"] {
+            assert_eq!(path_of(&post, end), Some(None));
+            let path = format!("/app{end}");
+            assert_eq!(path_of(&post, &path), Some(Some("app")));
+            assert_eq!(path_of(&Method::GET, &path), None);
+            for other in ["/app/", "//", "/a/b", "/a%2Fb", "/%61pp"] {
+                let path = format!("{other}{end}");
+                assert_eq!(path_of(&post, &path), None, "{path}");
+            }
+        }
+        for path in [
+            "",
+            "/",
+            "/v4/pipeline",
+            "/v2/pipeline/",
+            "/app/v2",
+            "app/v2/pipeline",
+        ] {
+            assert_eq!(path_of(&post, path), None, "{path}");
+        }
+    }
 }

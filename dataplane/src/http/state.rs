@@ -145,10 +145,10 @@ impl<D: Databases> Http<D> {
             pace: self.settings.body_pace,
             room: &self.bodies,
         };
-        let (bytes, share) = reading.read(&parts.headers, body.take()).await?;
+        let (bytes, share) = reading.read(&parts.headers, body.read()).await?;
         admitted.body_share = share;
         let parsed = parse(&bytes, what)?;
-        *body = Arrival::Read(bytes);
+        body.was(bytes);
         Ok((admitted, parsed))
     }
 

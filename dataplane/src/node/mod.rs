@@ -138,6 +138,9 @@ pub enum Error {
     Peers(#[from] peer::Error),
 }
 
+/// How long the local snapshot at the stop may take.
+const LAST_SNAPSHOT: Duration = Duration::from_secs(10);
+
 impl Node {
     /// Starts. A node that is alone in its group leads it when this returns; one of several goes on to find the others.
     pub async fn start(options: Options) -> Result<Arc<Node>, Error> {
@@ -268,9 +271,14 @@ impl Node {
         self.group.wait_applied(has_key).await;
     }
 
-    /// Lets another node lead, if this one does and there is another that can.
+    /// Lets another node lead, if this one does and there is another that can. The first step to the end: it does not ask to
+    /// lead any more.
     pub async fn hand_over(&self) {
-        if self.peers.is_some() && self.group.serves() && self.group.hand_over(None).await {
+        if self.peers.is_none() {
+            return;
+        }
+        self.group.stop_campaigning();
+        if self.group.serves() && self.group.hand_over(None).await {
             tracing::info!(group = %self.group.name, "another node leads now");
         }
     }
@@ -292,10 +300,17 @@ impl Node {
         {
             tracing::warn!("some tasks did not stop in time");
         }
-        if self.group.serves()
-            && let Err(error) = self.group.snapshot().await
-        {
-            tracing::warn!(%error, "no local snapshot at the stop; the next start replays the log");
+        // Where there are others, they wait for this leader to go.
+        if self.peers.is_none() && self.group.has_disk_room() {
+            match tokio::time::timeout(LAST_SNAPSHOT, self.group.snapshot()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, "no local snapshot at the stop; the next start replays the log");
+                }
+                Err(_) => {
+                    tracing::warn!("no local snapshot in time at the stop; the next start replays the log")
+                }
+            }
         }
         self.group.stop().await;
         self.stop_peers.cancel();

@@ -366,3 +366,17 @@ async fn a_newcomer_makes_no_gap_in_the_archive() {
     );
     stop(vec![second, first]).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_about_to_end_does_not_begin_to_lead() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let addresses = [free_address(), free_address(), free_address()];
+    let nodes = group(dir.path(), &addresses).await;
+    let first = leader(&nodes).await.id();
+    let (leads, followers): (Vec<_>, Vec<_>) = nodes.into_iter().partition(|node| node.id() == first);
+    // As `Server::stop` begins.
+    followers[0].hand_over().await;
+    stop(leads).await;
+    assert_eq!(leader(&followers).await.id(), followers[1].id());
+    stop(followers).await;
+}

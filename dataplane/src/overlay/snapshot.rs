@@ -53,6 +53,9 @@ pub(crate) struct Snapshot {
     pub(crate) changed_since: Option<Instant>,
 }
 
+/// About a millisecond's work to go through.
+const LARGE_SLOTS: usize = 2000;
+
 impl Snapshot {
     /// A database that nothing was written to.
     pub(crate) fn empty(database: DatabaseId, epoch: Epoch) -> Snapshot {
@@ -97,6 +100,11 @@ impl Snapshot {
     /// The slot of a page, if it changed since the database was loaded.
     pub(crate) fn slot(&self, no: PageNo) -> Option<&Arc<Slot>> {
         self.slots.get(&no.get())
+    }
+
+    /// It has so many slots, notes of materialized pages among them, that changing all of them takes many milliseconds.
+    pub(crate) fn is_large(&self) -> bool {
+        self.slots.len() >= LARGE_SLOTS
     }
 
     /// All slots, by page number.

@@ -324,7 +324,7 @@ async fn a_hand_over_to_a_member_that_does_not_answer_stops_nobody_for_long() {
     assert_eq!(count(&cluster, frozen, ReadPolicy::Strong).await, 2);
 }
 
-/// A transaction of many entries goes through without an election: heartbeats have a connection of their own.
+/// Stopped for so long that the log that it lacks is gone: it gets a snapshot, and pages from the object store.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_member_that_was_away_for_long_catches_up_by_a_snapshot() {
     let dir = tempfile::tempdir().expect("a folder");

@@ -1,6 +1,7 @@
 //! Databases over a whole node: turns, answers, limits and what they say when something fails.
 
 mod brief;
+mod convoy;
 mod failures;
 mod history;
 mod idempotency;

@@ -26,6 +26,10 @@ impl Law {
             "INSERT INTO bounds SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM bounds)",
         )
         .await;
+        // Within its bound a read may see what was before: on each node that has it, it is there for good.
+        for url in urls {
+            surely(std::slice::from_ref(url), "SELECT value FROM bounds").await;
+        }
         Law {
             urls: urls.to_vec(),
             acknowledged: Mutex::default(),

@@ -65,6 +65,10 @@ pub async fn ask(
         Ok(Err(error)) => refused(&error),
         Ok(Ok(reply)) => match reply.results.first() {
             Some(Outcome::Ok(Response::Execute(result))) => Told::Done((result.clone(), reply)),
+            // A page could not be read, because the object store failed: the statement was undone.
+            Some(Outcome::Error(error)) if error.code == "SQLITE_IOERR" => {
+                Told::NotDone(error.message.clone())
+            }
             other => panic!("a statement that cannot fail: {other:?}"),
         },
     }
