@@ -66,6 +66,8 @@ impl ApiServer {
         wait_for_port(port).with_context(|| tail(&at.join("kube-apiserver.log")))?;
         let mut processes = vec![server, etcd];
         if controllers == Controllers::On {
+            // They wait ten seconds for a healthy server, and then end for good.
+            wait_until_ready(&url)?;
             let arguments = controllers_arguments(at, &kubeconfig, controllers_port);
             processes.insert(0, start("kube-controller-manager", arguments)?);
         }
@@ -84,18 +86,7 @@ impl ApiServer {
 
     /// A client that may do everything; of the runtime that it is made in. Waits until the server is ready.
     pub async fn client(&self) -> Result<Client> {
-        let mut config = kube::Config::new(self.url.parse()?);
-        config.accept_invalid_certs = true;
-        config.auth_info.token = Some(TOKEN.to_owned().into());
-        let client = Client::try_from(config)?;
-        let end = Instant::now() + START_TIME_MAX;
-        let namespaces: Api<Namespace> = Api::all(client.clone());
-        // The namespace is made by the server itself, after all that admission needs is there.
-        while let Err(error) = namespaces.get("default").await {
-            anyhow::ensure!(Instant::now() < end, "the API server is not ready: {error}");
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        Ok(client)
+        ready_client(&self.url).await
     }
 
     /// Makes a namespace that no other test has and returns its name.
@@ -108,6 +99,35 @@ impl ApiServer {
             .await?;
         Ok(name)
     }
+}
+
+async fn ready_client(url: &str) -> Result<Client> {
+    let mut config = kube::Config::new(url.parse()?);
+    config.accept_invalid_certs = true;
+    config.auth_info.token = Some(TOKEN.to_owned().into());
+    let client = Client::try_from(config)?;
+    let end = Instant::now() + START_TIME_MAX;
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    // The namespace is made by the server itself, after all that admission needs is there.
+    while let Err(error) = namespaces.get("default").await {
+        anyhow::ensure!(Instant::now() < end, "the API server is not ready: {error}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(client)
+}
+
+/// On a thread of its own: who starts a server may be within a runtime.
+fn wait_until_ready(url: &str) -> Result<()> {
+    let url = url.to_owned();
+    let waiting = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        runtime.block_on(ready_client(&url)).map(drop)
+    });
+    waiting
+        .join()
+        .unwrap_or_else(|_| anyhow::bail!("the wait for the API server ended with a panic"))
 }
 
 fn kubeconfig_text(url: &str) -> String {
