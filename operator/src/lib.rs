@@ -6,6 +6,7 @@
 //! follows a group through it.
 
 pub mod api;
+pub mod cache;
 pub mod controller;
 pub mod effects;
 pub mod lease;

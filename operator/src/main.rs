@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use orion_operator::cache::Scope;
 use orion_operator::program::{ElectionOptions, Options, operate};
 use orion_operator::schema;
 use std::net::SocketAddr;
@@ -61,6 +62,9 @@ struct Run {
     /// Where /livez, /readyz and /metrics are.
     #[arg(long, env = "ORION_OPERATOR_LISTEN", default_value = "0.0.0.0:8080")]
     listen: SocketAddr,
+    /// Namespaces that are looked at, by commas. Default: all.
+    #[arg(long, env = "ORION_NAMESPACES", value_delimiter = ',')]
+    namespaces: Vec<String>,
     /// Act without a Lease: only where no other replica can run.
     #[arg(long, env = "ORION_NO_LEADER_ELECTION")]
     no_leader_election: bool,
@@ -104,9 +108,17 @@ fn options(run: Run) -> Options {
             .identity
             .unwrap_or_else(|| format!("orion-operator-{}", uuid::Uuid::new_v4())),
     };
+    let mut namespaces = run.namespaces;
+    namespaces.retain(|namespace| !namespace.is_empty());
+    namespaces.sort();
+    namespaces.dedup();
     Options {
         image: run.image,
         listen: run.listen,
+        scope: match namespaces.is_empty() {
+            true => Scope::Cluster,
+            false => Scope::Namespaces(namespaces),
+        },
         election: (!run.no_leader_election).then_some(election),
         writes_per_second: run.writes_per_second,
     }

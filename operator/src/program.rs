@@ -2,10 +2,11 @@
 //! stop ends what is under way between two actions, and gives the Lease up.
 
 use crate::api::{Bucket, counted, measured};
-use crate::controller::{self, Settings, endpoint_by_address};
+use crate::cache::Scope;
+use crate::controller::{Controller, Settings, endpoint_by_address};
 use crate::effects::Writes;
 use crate::lease::{Election, Gate, Times};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, State};
 use crate::probes::{Readiness, router};
 use crate::schema;
 use anyhow::{Context, Result};
@@ -26,6 +27,8 @@ pub struct Options {
     pub image: String,
     /// Where the probes are.
     pub listen: SocketAddr,
+    /// Which namespaces are looked at.
+    pub scope: Scope,
     /// The Lease; None: it is alone.
     pub election: Option<ElectionOptions>,
     /// Most writes to the API server in a second.
@@ -45,22 +48,21 @@ pub struct ElectionOptions {
 
 /// Runs until `stop`. An error where it cannot go on, such as when the Lease is lost: then the process must end.
 pub async fn operate(client: Client, options: Options, stop: CancellationToken) -> Result<()> {
-    let metrics = Arc::new(Metrics::default());
-    let readiness = Readiness::default();
     let listener = TcpListener::bind(options.listen)
         .await
         .with_context(|| format!("cannot listen on {}", options.listen))?;
     let address = listener.local_addr()?;
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "the operator has started");
-    let routes = router(readiness.clone(), metrics.registry());
+    let metrics = Arc::new(Metrics::default());
+    let (readiness, state) = (Readiness::default(), State::default());
+    let mut registry = metrics.registry();
+    registry.register_collector(Box::new(state.clone()));
+    let routes = router(readiness.clone(), registry);
+    let work = work(client, &options, metrics, (readiness, state), &stop);
     // Until the very end: who stops is alive.
-    let served = CancellationToken::new();
-    let _ends = served.clone().drop_guard();
-    let server = axum::serve(listener, routes).with_graceful_shutdown(served.cancelled_owned());
-    let serving = tokio::spawn(server.into_future());
     tokio::select! {
-        worked = work(client, &options, metrics, readiness, &stop) => worked,
-        ended = serving => Ok(ended??),
+        worked = work => worked,
+        ended = axum::serve(listener, routes).into_future() => Ok(ended?),
     }
 }
 
@@ -68,14 +70,13 @@ async fn work(
     client: Client,
     options: &Options,
     metrics: Arc<Metrics>,
-    readiness: Readiness,
+    (readiness, state): (Readiness, State),
     stop: &CancellationToken,
 ) -> Result<()> {
     let counted = counted(&client, Arc::clone(&metrics));
     if !kinds_are_right(&counted, &readiness, stop).await {
         return Ok(());
     }
-    readiness.set(None);
     let gate = match options.election {
         Some(_) => Gate::closed(),
         None => Gate::always(),
@@ -84,13 +85,21 @@ async fn work(
     let measured = measured(&client, Arc::clone(&metrics), bucket, gate.clone());
     let settings = Settings {
         image: options.image.clone(),
+        scope: options.scope.clone(),
         endpoint: Arc::new(endpoint_by_address),
         writes: Arc::new(Writes::through(gate.clone())),
         metrics: Arc::clone(&metrics),
     };
+    let controller = Controller::start(measured, settings);
+    state.shows(controller.caches(), controller.queues());
+    readiness.set(Some("the first lists have not ended yet".into()));
+    tokio::select! {
+        () = stop.cancelled() => return Ok(()),
+        () = controller.synced() => readiness.set(None),
+    }
     let Some(wish) = &options.election else {
         metrics.leader.set(1);
-        controller::run(measured, settings, stop.clone()).await;
+        controller.work(stop).await;
         return Ok(());
     };
     let namespace = wish.namespace.as_deref().unwrap_or(client.default_namespace());
@@ -108,7 +117,7 @@ async fn work(
     // Renewed until all that is under way has ended.
     tokio::select! {
         lost = held.keep() => return Err(lost.into()),
-        () = controller::run(measured, settings, stop.clone()) => {}
+        () = controller.work(stop) => {}
     }
     metrics.leader.set(0);
     held.release().await;

@@ -1,28 +1,34 @@
 //! One look at a database, and what comes of it.
 
+use super::catalogs::Catalog;
 use super::group::unix_seconds;
 use super::keys::Key;
 use super::objects::{Ensured, Objects, title};
-use super::{Error, Shared, now, status};
+use super::{Error, Shared, now, secrets, status};
+use crate::cache::{NamespaceSeen, ObjectKey, Scope};
 use crate::plan::{
     DatabaseAction, DatabaseObserved, DatabasePlan, GroupSeen, Seen, name_in_group, plan_database,
     present_group,
 };
-use crate::render::{TokenSecret, database_objects};
+use crate::render::{DatabaseObjects, TokenSecret, database_objects};
 use crate::{metrics, names};
-use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
-use kube::api::ListParams;
-use kube::runtime::reflector::ObjectRef;
+use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::{Api, ResourceExt};
 use orion_api::admin::Database as Made;
 use orion_api::client::Client;
 use orion_api::{DatabaseName, Kind};
 use orion_crds::condition::Status;
 use orion_crds::database::Access;
-use orion_crds::group::{AuthMode, From};
+use orion_crds::group::From;
 use orion_crds::{Database, ReplicationGroup};
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Changes wake a database; this is for what nobody tells of.
+const AGAIN_READY: Duration = Duration::from_secs(600);
+
+/// While it waits for something that does not wake it.
+const AGAIN_WAITING: Duration = Duration::from_secs(10);
 
 /// Looks, plans, does what is planned, and writes the status. Returns when to look again at the latest.
 pub async fn reconcile_database(shared: &Shared, database: &Database) -> Result<Duration, Error> {
@@ -30,14 +36,7 @@ pub async fn reconcile_database(shared: &Shared, database: &Database) -> Result<
         Api::namespaced(shared.client.clone(), &database.namespace().unwrap_or_default());
     let mut look = Look::new(shared, database).await?;
     let mut plan = plan_database(&look.observed, &now());
-    let mut actions = std::mem::take(&mut plan.actions);
-    if let Some(position) = actions
-        .iter()
-        .position(|action| *action == DatabaseAction::AddFinalizer)
-    {
-        // The next look has the object with it; nothing is made before.
-        actions.truncate(position + 1);
-    }
+    let actions = std::mem::take(&mut plan.actions);
     let is_busy = !actions.is_empty();
     for action in actions {
         if action == DatabaseAction::RemoveFinalizer {
@@ -48,15 +47,19 @@ pub async fn reconcile_database(shared: &Shared, database: &Database) -> Result<
     }
     // What was found out on the way is said too.
     let DatabasePlan { status, .. } = plan_database(&look.observed, &now());
-    status::write(&api, &shared.writes, database, database.status.as_ref(), &status).await?;
+    let before = database.status.as_ref();
+    if let Some(written) = status::write(&api, &shared.writes, database, before, &status).await? {
+        shared.caches.wrote_database(written);
+    }
     let is_ready = status
         .conditions
         .first()
         .is_some_and(|ready| ready.status == Status::True);
-    Ok(match (is_ready, is_busy) {
-        (true, _) => Duration::from_secs(60),
+    let was_unanswered = look.node.is_some() && look.observed.made == Seen::Unknown;
+    Ok(match (is_ready, is_busy || was_unanswered) {
+        (true, _) => look.again_ready(),
         (false, true) => Duration::from_millis(500),
-        (false, false) => Duration::from_secs(2),
+        (false, false) => AGAIN_WAITING,
     })
 }
 
@@ -66,61 +69,100 @@ struct Look<'a> {
     group: Option<Arc<ReplicationGroup>>,
     key: Option<Key>,
     node: Option<Client>,
+    catalog: Option<Arc<Catalog>>,
     observed: DatabaseObserved,
 }
 
 impl<'a> Look<'a> {
     async fn new(shared: &'a Shared, database: &'a Database) -> Result<Look<'a>, Error> {
         let present = present_group(database);
-        let namespace = present.namespace.clone().unwrap_or_default();
-        let group = shared
-            .groups
-            .get(&ObjectRef::new(&present.name).within(&namespace));
-        let own_namespace = Api::<Namespace>::all(shared.client.clone())
-            .get_opt(&database.namespace().unwrap_or_default())
-            .await?;
+        let group_key = ObjectKey::new(present.namespace.as_deref().unwrap_or_default(), &present.name);
+        let group = shared.caches.groups.get(&group_key);
+        let own_namespace = namespace_of(shared, database, group.as_deref()).await?;
         let seen = match &group {
             None => GroupSeen::Missing,
             Some(group) => see_group(group, database, own_namespace.as_ref()),
         };
-        let key = match &group {
-            Some(group) if seen != GroupSeen::Refuses => key_of(shared, group).await?,
-            _ => None,
+        let is_let_in = seen != GroupSeen::Refuses;
+        let (mut key, mut node) = (None, None);
+        if let Some(group) = group.as_deref().filter(|_| is_let_in) {
+            key = secrets::key_of(shared, group).await?;
+            node = node_of(shared, &group_key, key.as_ref())?;
+        }
+        let catalog = match &node {
+            Some(node) => shared.kept.catalogs.get(&group_key, node).await.ok(),
+            None => None,
         };
-        let node = match &group {
-            Some(group) if seen != GroupSeen::Refuses => node_of(shared, group, key.as_ref()).await?,
-            _ => None,
-        };
-        let made = match &node {
-            Some(node) => found(node, &name_in_group(database)).await,
-            None => Seen::Unknown,
-        };
-        let observed = DatabaseObserved {
-            database: database.clone(),
-            group: seen,
-            made,
-            foreign: Vec::new(),
-            // Compared when they are applied.
-            objects_are_right: false,
-            namespace_goes: own_namespace
-                .is_none_or(|namespace| namespace.metadata.deletion_timestamp.is_some()),
-            refused: None,
-        };
-        Ok(Look {
+        let mut look = Look {
             shared,
             database,
             group,
             key,
             node,
-            observed,
+            catalog,
+            observed: DatabaseObserved {
+                database: database.clone(),
+                group: seen,
+                made: Seen::Unknown,
+                foreign: Vec::new(),
+                objects_are_right: false,
+                namespace_goes: own_namespace.is_none_or(|namespace| namespace.is_terminating),
+                refused: None,
+            },
+        };
+        look.observed.made = look.find().await;
+        look.observed.objects_are_right = look.objects_are_right();
+        Ok(look)
+    }
+
+    /// From the group's list; what is not in it, or is to be dropped, is asked for itself.
+    async fn find(&self) -> Seen<Option<Made>> {
+        let Some(node) = &self.node else {
+            return Seen::Unknown;
+        };
+        let name = name_in_group(self.database);
+        let is_going = self.database.metadata.deletion_timestamp.is_some();
+        let listed = self.catalog.as_ref().and_then(|catalog| catalog.get(&name));
+        match listed.filter(|_| !is_going) {
+            Some(made) => Seen::Known(Some(Made::clone(&made))),
+            None => found(node, &name).await,
+        }
+    }
+
+    fn objects_are_right(&self) -> bool {
+        let writer = Objects::of(self.shared);
+        let objects = self.objects();
+        objects.is_some_and(|objects| {
+            let mut all = objects.secrets.iter().chain(&objects.service);
+            all.all(|object| writer.is_right(object))
         })
+    }
+
+    /// When its tokens need another look; spread, so that not all come at once.
+    fn again_ready(&self) -> Duration {
+        let lifetime = self
+            .group
+            .as_ref()
+            .and_then(|group| group.spec.auth.token_lifetime.clone());
+        let lifetime = lifetime.and_then(|lifetime| lifetime.std());
+        let longest = lifetime.map_or(AGAIN_READY, |lifetime| AGAIN_READY.min(lifetime / 4));
+        let uid = self.database.metadata.uid.as_deref().unwrap_or_default();
+        let share = f64::from(blake3::hash(uid.as_bytes()).as_bytes()[0]) / 255.0;
+        longest
+            .mul_f64(0.75 + share / 4.0)
+            .max(Duration::from_millis(500))
     }
 
     async fn carry_out(&mut self, api: &Api<Database>, action: DatabaseAction) -> Result<(), Error> {
         let writes = &self.shared.writes;
         self.shared.metrics.acts(metrics::Kind::Database, action.name());
         match (action, &self.node) {
-            (DatabaseAction::AddFinalizer, _) => status::finalize(api, writes, self.database, true).await,
+            (DatabaseAction::AddFinalizer, _) => {
+                if let Some(written) = status::finalize(api, writes, self.database, true).await? {
+                    self.shared.caches.wrote_database(written);
+                }
+                Ok(())
+            }
             (DatabaseAction::Create(wish), Some(node)) => {
                 writes.next()?;
                 let answer = node.create_database(&wish).await;
@@ -134,6 +176,7 @@ impl<'a> Look<'a> {
             (DatabaseAction::Drop(name), Some(node)) => {
                 writes.next()?;
                 let made = node.drop_database(&name).await?;
+                self.note(&made);
                 self.observed.made = Seen::Known(Some(made));
                 Ok(())
             }
@@ -149,6 +192,7 @@ impl<'a> Look<'a> {
                 // From now on it is this object's, by its id.
                 let status = self.observed.database.status.get_or_insert_default();
                 status.database_id = Some(made.id.to_string());
+                self.note(&made);
                 self.observed.made = Seen::Known(Some(made));
                 self.apply_objects().await
             }
@@ -165,30 +209,38 @@ impl<'a> Look<'a> {
         }
     }
 
+    fn note(&self, made: &Made) {
+        if let Some(catalog) = &self.catalog {
+            catalog.note(made);
+        }
+    }
+
     async fn apply_objects(&mut self) -> Result<(), Error> {
-        let Seen::Known(Some(made)) = &self.observed.made else {
+        let Some(objects) = self.objects() else {
             return Ok(());
         };
-        let Some(group) = &self.group else { return Ok(()) };
+        let writer = Objects::of(self.shared);
+        for object in objects.secrets.iter().chain(&objects.service) {
+            if writer.ensure(object).await? == Ensured::Foreign {
+                self.observed.foreign.push(title(object));
+            }
+        }
+        Ok(())
+    }
+
+    /// As they are to be, once the database is made.
+    fn objects(&self) -> Option<DatabaseObjects> {
+        let Seen::Known(Some(made)) = &self.observed.made else {
+            return None;
+        };
+        let group = self.group.as_ref()?;
         let own = self.database.name_any();
-        let main = self
-            .database
-            .spec
-            .connection
-            .secret_name
-            .clone()
-            .unwrap_or_else(|| format!("{own}-db"));
-        let further = self
-            .database
-            .spec
-            .tokens
-            .iter()
-            .map(|token| (token.secret_name.clone(), token.access));
-        let wished: Vec<(String, Access)> = std::iter::once((main, Access::ReadWrite))
+        let main = self.database.spec.connection.secret_name.clone();
+        let main = main.unwrap_or_else(|| format!("{own}-db"));
+        let further = self.database.spec.tokens.iter();
+        let further = further.map(|token| (token.secret_name.clone(), token.access));
+        let tokens: Vec<(String, String)> = std::iter::once((main, Access::ReadWrite))
             .chain(further)
-            .collect();
-        let tokens: Vec<(String, String)> = wished
-            .into_iter()
             .map(|(secret, access)| (secret, self.token(group, made, access)))
             .collect();
         let secrets: Vec<TokenSecret<'_>> = tokens
@@ -196,17 +248,12 @@ impl<'a> Look<'a> {
             .map(|(secret, token)| TokenSecret { secret, token })
             .collect();
         let (name, namespace) = (group.name_any(), group.namespace().unwrap_or_default());
-        let objects = database_objects(self.database, (&name, &namespace), made.name.as_str(), &secrets);
-        let writer = Objects {
-            client: &self.shared.client,
-            writes: &self.shared.writes,
-        };
-        for object in objects.secrets.iter().chain(&objects.service) {
-            if writer.ensure(object).await? == Ensured::Foreign {
-                self.observed.foreign.push(title(object));
-            }
-        }
-        Ok(())
+        Some(database_objects(
+            self.database,
+            (&name, &namespace),
+            made.name.as_str(),
+            &secrets,
+        ))
     }
 
     fn token(&self, group: &ReplicationGroup, made: &Made, access: Access) -> String {
@@ -229,14 +276,18 @@ impl<'a> Look<'a> {
     }
 }
 
-fn see_group(group: &ReplicationGroup, database: &Database, own_namespace: Option<&Namespace>) -> GroupSeen {
+fn see_group(
+    group: &ReplicationGroup,
+    database: &Database,
+    own_namespace: Option<&NamespaceSeen>,
+) -> GroupSeen {
     let is_same = group.namespace() == database.namespace();
     let allowed = &group.spec.allowed_namespaces;
     let is_let_in = match allowed.from {
         From::Same => is_same,
         From::All => true,
         From::Selector => {
-            let labels = own_namespace.map(|namespace| namespace.labels());
+            let labels = own_namespace.map(|namespace| &namespace.labels);
             is_same
                 || labels.is_some_and(|labels| {
                     allowed
@@ -258,32 +309,43 @@ fn see_group(group: &ReplicationGroup, database: &Database, own_namespace: Optio
     }
 }
 
-async fn key_of(shared: &Shared, group: &ReplicationGroup) -> Result<Option<Key>, Error> {
-    if group.spec.auth.mode == AuthMode::None {
-        return Ok(None);
+/// The Database's namespace. Where only some are looked at they are not watched, and asked for only when it matters.
+async fn namespace_of(
+    shared: &Shared,
+    database: &Database,
+    group: Option<&ReplicationGroup>,
+) -> Result<Option<NamespaceSeen>, Error> {
+    let name = database.namespace().unwrap_or_default();
+    if shared.caches.scope == Scope::Cluster {
+        let seen = shared.caches.namespaces.get(&ObjectKey::new("", &name));
+        return Ok(seen.map(|seen| NamespaceSeen::clone(&seen)));
     }
-    let secrets = Api::<Secret>::namespaced(shared.client.clone(), &group.namespace().unwrap_or_default());
-    let found = secrets.get_opt(&format!("{}-keys", group.name_any())).await?;
-    found
-        .map(|secret| Key::of_secret(&serde_json::to_value(secret)?))
-        .transpose()
+    let selects = group.is_some_and(|group| group.spec.allowed_namespaces.from == From::Selector);
+    if !selects && database.metadata.deletion_timestamp.is_none() {
+        return Ok(Some(NamespaceSeen::default()));
+    }
+    let found = Api::<Namespace>::all(shared.client.clone())
+        .get_opt(&name)
+        .await?;
+    Ok(found.map(|namespace| NamespaceSeen {
+        is_terminating: namespace.metadata.deletion_timestamp.is_some(),
+        labels: namespace.metadata.labels.unwrap_or_default(),
+    }))
 }
 
 /// The node that leads, or any that is ready: each passes on what is not its own.
-async fn node_of(
-    shared: &Shared,
-    group: &ReplicationGroup,
-    key: Option<&Key>,
-) -> Result<Option<Client>, Error> {
-    let pods = Api::<Pod>::namespaced(shared.client.clone(), &group.namespace().unwrap_or_default());
-    let labelled = ListParams::default().labels(&format!("{}={}", names::GROUP, group.name_any()));
-    let pods = pods.list(&labelled).await?;
-    let leads = |pod: &&Pod| {
+fn node_of(shared: &Shared, group: &ObjectKey, key: Option<&Key>) -> Result<Option<Client>, Error> {
+    let of_group = |pod: &Pod| pod.labels().get(names::GROUP) == Some(&group.name);
+    let pods = shared
+        .caches
+        .pods
+        .all(|key, pod| key.namespace == group.namespace && of_group(pod));
+    let leads = |pod: &Pod| {
         pod.labels()
             .get(names::LEADER)
             .is_some_and(|leads| leads == "true")
     };
-    let is_ready = |pod: &&Pod| {
+    let is_ready = |pod: &Pod| {
         let conditions = pod
             .status
             .iter()
@@ -293,14 +355,16 @@ async fn node_of(
             .into_iter()
             .any(|condition| condition.type_ == "Ready" && condition.status == "True")
     };
-    let pod = pods
+    let ready: Vec<&Arc<Pod>> = pods
         .iter()
-        .find(|pod| leads(pod) && is_ready(pod))
-        .or_else(|| pods.iter().find(is_ready));
-    let token = key.map(|key| key.admin_token(unix_seconds()));
-    let url = pod.and_then(|pod| (shared.endpoint)(pod));
-    let node = url.map(|url| Client::new(&url, token.as_deref())).transpose()?;
-    Ok(node.map(|node| node.within(super::nodes::REPLY)))
+        .map(|(_, pod)| pod)
+        .filter(|pod| is_ready(pod))
+        .collect();
+    let pod = ready.iter().find(|pod| leads(pod)).or(ready.first());
+    match pod {
+        Some(pod) => shared.kept.clients.of(pod, &shared.endpoint, key),
+        None => Ok(None),
+    }
 }
 
 async fn found(node: &Client, name: &str) -> Seen<Option<Made>> {

@@ -1,7 +1,10 @@
 //! What reaches outside: the API server and the nodes. It looks, lets `plan` decide, and carries out; nothing is decided
 //! here. Every call can be made again after a crash in any place.
 
+mod carry_out;
+mod catalogs;
 mod certificates;
+mod clients;
 mod database;
 mod error;
 mod group;
@@ -9,20 +12,19 @@ mod keys;
 mod nodes;
 mod objects;
 mod observe;
+mod secrets;
 mod status;
 
 pub use database::reconcile_database;
 pub use error::Error;
 pub use group::reconcile_group;
-pub use nodes::Nodes;
 
+use crate::cache::{Caches, Wake};
 use crate::lease::Gate;
 use crate::metrics::Metrics;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
-use kube::runtime::reflector::Store;
-use orion_crds::{Database, ReplicationGroup};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -37,14 +39,23 @@ pub struct Shared {
     pub image: String,
     /// Where nodes are asked.
     pub endpoint: Endpoint,
-    /// All Databases, as the watch has them.
-    pub databases: Store<Database>,
-    /// All groups, as the watch has them.
-    pub groups: Store<ReplicationGroup>,
+    /// What the watches have.
+    pub caches: Arc<Caches>,
+    /// Asks for a look at an object.
+    pub wake: Wake,
     /// Counts what is written.
     pub writes: Arc<Writes>,
     /// Counts what is done.
     pub metrics: Arc<Metrics>,
+    pub(crate) kept: Kept,
+}
+
+/// What looks keep for those that follow. All of it can be lost.
+#[derive(Default)]
+pub(crate) struct Kept {
+    secrets: secrets::Secrets,
+    catalogs: catalogs::Catalogs,
+    clients: clients::Clients,
 }
 
 /// Counts writes to the API server and to nodes, and lets none pass while the Gate is closed.

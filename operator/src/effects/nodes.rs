@@ -1,6 +1,7 @@
 //! What nodes say. Each node that runs is asked for itself; the newest answer of the leader counts.
 
-use super::{Endpoint, Error};
+use super::keys::Key;
+use super::{Error, Shared};
 use crate::names::MemberName;
 use crate::plan::{Membership, RaftMember, Seen};
 use futures::future::join_all;
@@ -10,6 +11,7 @@ use orion_api::client::Client;
 use orion_api::{GroupName, Kind};
 use orion_crds::group::Role;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A node that does not answer holds nobody up for longer.
@@ -23,21 +25,21 @@ pub(super) const REPLY: Duration = Duration::from_secs(10);
 const CAUGHT_UP: u64 = 1000;
 
 /// The nodes of a group that can be asked.
-pub struct Nodes {
+pub(super) struct Nodes {
     name: GroupName,
     clients: Vec<(MemberName, Client)>,
 }
 
 impl Nodes {
-    /// Of pods that have an address.
-    pub(crate) fn new(
+    /// Of pods that have an address. `key` signs, where nodes want a token.
+    pub(super) fn new(
         name: GroupName,
-        pods: &BTreeMap<MemberName, Pod>,
-        endpoint: &Endpoint,
-        token: Option<&str>,
+        pods: &BTreeMap<MemberName, Arc<Pod>>,
+        shared: &Shared,
+        key: Option<&Key>,
     ) -> Nodes {
-        let client = |(member, pod): (&MemberName, &Pod)| {
-            let client = Client::new(&endpoint(pod)?, token).ok()?.within(REPLY);
+        let client = |(member, pod): (&MemberName, &Arc<Pod>)| {
+            let client = shared.kept.clients.of(pod, &shared.endpoint, key).ok()??;
             Some((member.clone(), client))
         };
         Nodes {

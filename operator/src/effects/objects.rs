@@ -1,9 +1,13 @@
 //! Objects of the operator's: made once, put right when they differ, and never taken from somebody else.
 //!
+//! Whether an object is as it is to be is found out once for each version of it: then it is read whole and compared. After
+//! that the watch's version is enough, and nobody is asked.
+//!
 //! INVARIANT: an object that exists is written only if its controller is the one that the new content names. Tested by
 //! `a_foreign_object_is_reported_and_not_written`.
 
-use super::{Error, Writes};
+use super::{Error, Shared, Writes};
+use crate::cache::{Caches, Content, ObjectKey, Owned};
 use crate::names::MANAGER;
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
@@ -24,92 +28,145 @@ pub(crate) enum Ensured {
 pub(crate) struct Objects<'a> {
     pub(crate) client: &'a Client,
     pub(crate) writes: &'a Writes,
+    pub(crate) caches: &'a Caches,
 }
 
 /// `Kind name`, for people.
 pub(crate) fn title(object: &Value) -> String {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    format!("{} {}", text(&object["kind"]), text(&object["metadata"]["name"]))
+    format!("{} {}", text(&object["kind"]), name(object))
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
 }
 
 fn name(object: &Value) -> &str {
-    object["metadata"]["name"].as_str().unwrap_or_default()
+    text(&object["metadata"]["name"])
 }
 
-fn owner(object: &Value) -> Option<&str> {
+fn key(object: &Value) -> ObjectKey {
+    ObjectKey::new(text(&object["metadata"]["namespace"]), name(object))
+}
+
+pub(super) fn owner(object: &Value) -> Option<&str> {
     let owners = object["metadata"]["ownerReferences"].as_array()?;
     let controller = owners.iter().find(|owner| owner["controller"] == true)?;
     controller["uid"].as_str()
 }
 
-impl Objects<'_> {
-    fn api(&self, object: &Value) -> Api<DynamicObject> {
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let api_version = text(&object["apiVersion"]);
-        let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
-        let gvk = GroupVersionKind::gvk(group, version, &text(&object["kind"]));
-        let namespace = text(&object["metadata"]["namespace"]);
-        Api::namespaced_with(self.client.clone(), &namespace, &ApiResource::from_gvk(&gvk))
+fn content(wanted: &Value) -> Content {
+    let mut content = Content::default();
+    content.copy_from_slice(&blake3::hash(wanted.to_string().as_bytes()).as_bytes()[..16]);
+    content
+}
+
+impl<'a> Objects<'a> {
+    /// With what all looks share.
+    pub(crate) fn of(shared: &'a Shared) -> Objects<'a> {
+        Objects {
+            client: &shared.client,
+            writes: &shared.writes,
+            caches: &shared.caches,
+        }
     }
 
-    /// The object as the server has it.
-    pub(crate) async fn get(&self, object: &Value) -> Result<Option<Value>, Error> {
-        let found = self.api(object).get_opt(name(object)).await?;
-        Ok(found.map(serde_json::to_value).transpose()?)
+    fn api(&self, object: &Value) -> Api<DynamicObject> {
+        let api_version = text(&object["apiVersion"]);
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        let gvk = GroupVersionKind::gvk(group, version, text(&object["kind"]));
+        let namespace = text(&object["metadata"]["namespace"]);
+        Api::namespaced_with(self.client.clone(), namespace, &ApiResource::from_gvk(&gvk))
+    }
+
+    async fn get(&self, object: &Value) -> Result<Option<DynamicObject>, Error> {
+        Ok(self.api(object).get_opt(name(object)).await?)
+    }
+
+    /// Whether it is known to be as it is to be, without asking anybody.
+    pub(crate) fn is_right(&self, wanted: &Value) -> bool {
+        match self.caches.look(text(&wanted["kind"]), &key(wanted)) {
+            Owned::There(entry) => entry.owner.as_deref() == owner(wanted) && entry.holds(&content(wanted)),
+            Owned::Unwatched => self.caches.was_right(content(wanted)),
+            Owned::Missing => false,
+        }
     }
 
     /// Makes it, or puts it right.
     pub(crate) async fn ensure(&self, wanted: &Value) -> Result<Ensured, Error> {
-        let api = self.api(wanted);
-        let mut found = self.get(wanted).await?;
-        if found.is_none() {
-            let object: DynamicObject = serde_json::from_value(wanted.clone())?;
-            let parameters = PostParams {
-                field_manager: Some(MANAGER.into()),
-                ..PostParams::default()
-            };
-            self.writes.next()?;
-            match api.create(&parameters, &object).await {
-                Ok(_) => return Ok(Ensured::Right),
-                // Made by somebody in between.
-                Err(kube::Error::Api(status)) if status.is_already_exists() => {
-                    found = self.get(wanted).await?
-                }
-                Err(error) => return Err(error.into()),
-            }
+        if self.is_right(wanted) {
+            return Ok(Ensured::Right);
         }
+        let found = match self.caches.look(text(&wanted["kind"]), &key(wanted)) {
+            Owned::There(entry) if entry.owner.as_deref() != owner(wanted) => return Ok(Ensured::Foreign),
+            Owned::There(_) | Owned::Unwatched => self.get(wanted).await?,
+            Owned::Missing => None,
+        };
+        let found = match found {
+            Some(found) => Some(found),
+            None => self.create(wanted).await?,
+        };
         let Some(found) = found else {
             return Ok(Ensured::Right);
         };
-        if owner(&found) != owner(wanted) {
+        let seen = serde_json::to_value(&found)?;
+        if owner(&seen) != owner(wanted) {
             return Ok(Ensured::Foreign);
         }
-        if holds(&found, wanted) {
-            return Ok(Ensured::Right);
-        }
-        self.writes.next()?;
-        let parameters = PatchParams::apply(MANAGER).force();
-        api.patch(name(wanted), &parameters, &Patch::Apply(wanted))
-            .await?;
+        let written = match holds(&seen, wanted) {
+            true => found,
+            false => {
+                self.writes.next()?;
+                let parameters = PatchParams::apply(MANAGER).force();
+                let patch = Patch::Apply(wanted);
+                self.api(wanted).patch(name(wanted), &parameters, &patch).await?
+            }
+        };
+        self.note(wanted, &written)?;
         Ok(Ensured::Right)
     }
 
-    /// Makes it if there is none; what is there stays as it is. Returns what is there then.
-    pub(crate) async fn create_once(&self, wanted: &Value) -> Result<(Ensured, Value), Error> {
-        if let Some(found) = self.get(wanted).await? {
-            let is_ours = owner(&found) == owner(wanted);
-            return Ok((if is_ours { Ensured::Right } else { Ensured::Foreign }, found));
+    /// Makes it. Returns what is there where somebody was first.
+    pub(super) async fn create(&self, wanted: &Value) -> Result<Option<DynamicObject>, Error> {
+        let object: DynamicObject = serde_json::from_value(wanted.clone())?;
+        let parameters = PostParams {
+            field_manager: Some(MANAGER.into()),
+            ..PostParams::default()
+        };
+        self.writes.next()?;
+        match self.api(wanted).create(&parameters, &object).await {
+            Ok(made) => {
+                self.note(wanted, &made)?;
+                Ok(None)
+            }
+            Err(kube::Error::Api(status)) if status.is_already_exists() => self.get(wanted).await,
+            Err(error) => Err(error.into()),
         }
-        let ensured = self.ensure(wanted).await?;
-        let found = self.get(wanted).await?.unwrap_or_default();
-        Ok((ensured, found))
+    }
+
+    /// Remembers what the server answered.
+    fn note(&self, wanted: &Value, written: &DynamicObject) -> Result<(), Error> {
+        let kind = text(&wanted["kind"]);
+        if kind == "StatefulSet" {
+            self.caches.wrote_set(serde_json::to_value(written)?)?;
+        } else if !self.caches.wrote(kind, &written.metadata, content(wanted)) {
+            self.caches.is_right(content(wanted));
+        }
+        Ok(())
     }
 
     /// Deletes it, if it is ours.
     pub(crate) async fn remove(&self, object: &Value, parameters: &DeleteParams) -> Result<(), Error> {
+        match self.caches.look(text(&object["kind"]), &key(object)) {
+            Owned::Missing => return Ok(()),
+            Owned::There(entry) if entry.is_terminating || entry.owner.as_deref() != owner(object) => {
+                return Ok(());
+            }
+            Owned::There(_) | Owned::Unwatched => {}
+        }
         let Some(found) = self.get(object).await? else {
             return Ok(());
         };
+        let found = serde_json::to_value(found)?;
         if owner(&found) != owner(object) || found["metadata"]["deletionTimestamp"].is_string() {
             return Ok(());
         }

@@ -1,39 +1,42 @@
 //! What there is of a group in the cluster: its StatefulSets, pods and disks.
 
-use super::{Error, Shared};
+use super::Shared;
+use crate::cache::ObjectKey;
 use crate::names::{self, MemberName};
-use crate::plan::{ClaimSeen, Credentials, MemberSeen, PodSeen};
+use crate::plan::{ClaimSeen, MemberSeen, PodSeen};
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Secret};
-use kube::api::ListParams;
-use kube::{Api, ResourceExt};
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::ResourceExt;
 use orion_crds::ReplicationGroup;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The members, and their pods as they are.
 pub(super) struct Found {
     pub(super) members: BTreeMap<MemberName, MemberSeen>,
-    pub(super) pods: BTreeMap<MemberName, Pod>,
+    pub(super) pods: BTreeMap<MemberName, Arc<Pod>>,
     /// StatefulSets that have a member's name and another owner.
     pub(super) foreign: Vec<String>,
 }
 
 /// Looks at what carries the group's label.
-pub(super) async fn members(shared: &Shared, group: &ReplicationGroup) -> Result<Found, Error> {
+pub(super) fn members(shared: &Shared, group: &ReplicationGroup) -> Found {
     let (name, namespace) = (group.name_any(), group.namespace().unwrap_or_default());
-    let labelled = ListParams::default().labels(&format!("{}={name}", names::GROUP));
-    let client = &shared.client;
-    let sets = Api::<StatefulSet>::namespaced(client.clone(), &namespace);
-    let pods = Api::<Pod>::namespaced(client.clone(), &namespace);
-    let claims = Api::<PersistentVolumeClaim>::namespaced(client.clone(), &namespace);
-    let (sets, pods, claims) =
-        tokio::try_join!(sets.list(&labelled), pods.list(&labelled), claims.list(&labelled))?;
+    let is_of_group = |key: &ObjectKey, metadata: &ObjectMeta| {
+        let labels = metadata.labels.as_ref();
+        key.namespace == namespace && labels.is_some_and(|labels| labels.get(names::GROUP) == Some(&name))
+    };
+    let caches = &shared.caches;
+    let sets = caches.sets.all(|key, set| is_of_group(key, &set.metadata));
+    let pods = caches.pods.all(|key, pod| is_of_group(key, &pod.metadata));
+    let claims = caches.claims.all(|key, claim| is_of_group(key, &claim.metadata));
     let mut found = Found {
         members: BTreeMap::new(),
         pods: BTreeMap::new(),
         foreign: Vec::new(),
     };
-    for set in sets {
+    for (_, set) in sets {
         let Some(member) = MemberName::of_statefulset(&name, &set.name_any()) else {
             continue;
         };
@@ -46,20 +49,20 @@ pub(super) async fn members(shared: &Shared, group: &ReplicationGroup) -> Result
             false => found.foreign.push(format!("StatefulSet {}", set.name_any())),
         }
     }
-    for pod in pods {
+    for (_, pod) in pods {
         let Some(member) = member_of(&name, &pod.name_any(), "") else {
             continue;
         };
         see_pod(found.members.entry(member.clone()).or_default(), &pod);
         found.pods.insert(member, pod);
     }
-    for claim in claims {
+    for (_, claim) in claims {
         let Some(member) = member_of(&name, &claim.name_any(), "data-") else {
             continue;
         };
         found.members.entry(member).or_default().claim = Some(claim_seen(&claim));
     }
-    Ok(found)
+    found
 }
 
 fn member_of(group: &str, name: &str, prefix: &str) -> Option<MemberName> {
@@ -141,38 +144,4 @@ fn claim_seen(claim: &PersistentVolumeClaim) -> ClaimSeen {
         is_terminating: claim.metadata.deletion_timestamp.is_some(),
         size: requested(claim),
     }
-}
-
-/// Whether the Secrets that the spec names are there. What must be in them the object store decides.
-pub(super) async fn credentials(shared: &Shared, group: &ReplicationGroup) -> Credentials {
-    let namespace = group.namespace().unwrap_or_default();
-    let secrets = Api::<Secret>::namespaced(shared.client.clone(), &namespace);
-    let store = &group.spec.object_store;
-    let needed = [
-        (store.credentials_secret.as_ref(), &[][..]),
-        (store.ca_bundle_secret.as_ref(), &["ca.crt"][..]),
-        (
-            group.spec.tls.secret.as_ref(),
-            &["ca.crt", "tls.crt", "tls.key"][..],
-        ),
-    ];
-    for (reference, keys) in needed {
-        let Some(reference) = reference else { continue };
-        let found = match secrets.get_opt(&reference.name).await {
-            Ok(Some(found)) => found,
-            Ok(None) => return Credentials::Missing(reference.name.clone()),
-            Err(error) => {
-                tracing::warn!(%error, secret = reference.name, "a Secret could not be read");
-                return Credentials::Unknown;
-            }
-        };
-        let data = found.data.unwrap_or_default();
-        if data.is_empty() {
-            return Credentials::Invalid(format!("the Secret {} is empty", reference.name));
-        }
-        if let Some(key) = keys.iter().find(|key| !data.contains_key(**key)) {
-            return Credentials::Invalid(format!("the Secret {} has no key {key}", reference.name));
-        }
-    }
-    Credentials::Valid
 }

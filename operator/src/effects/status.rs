@@ -9,20 +9,20 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use std::fmt::Debug;
 
-/// Writes the status of an object, if it is another one.
+/// Writes the status of an object, if it is another one. Returns the object as the server has it then.
 pub(crate) async fn write<K, S>(
     api: &Api<K>,
     writes: &Writes,
     object: &K,
     before: Option<&S>,
     status: &S,
-) -> Result<(), Error>
+) -> Result<Option<K>, Error>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
     S: Serialize + PartialEq,
 {
     if before == Some(status) {
-        return Ok(());
+        return Ok(None);
     }
     let patch = json!({
         "apiVersion": K::api_version(&()), "kind": K::kind(&()),
@@ -31,19 +31,26 @@ where
     });
     writes.next()?;
     let parameters = PatchParams::apply(STATUS_MANAGER).force();
-    api.patch_status(&object.name_any(), &parameters, &Patch::Apply(&patch))
+    let written = api
+        .patch_status(&object.name_any(), &parameters, &Patch::Apply(&patch))
         .await?;
-    Ok(())
+    Ok(Some(written))
 }
 
-/// Puts the finalizer on an object or takes it off; only of the very version that was seen.
-pub(crate) async fn finalize<K>(api: &Api<K>, writes: &Writes, object: &K, on: bool) -> Result<(), Error>
+/// Puts the finalizer on an object or takes it off; only of the very version that was seen. Returns the object as the
+/// server has it then, where anything was to be done.
+pub(crate) async fn finalize<K>(
+    api: &Api<K>,
+    writes: &Writes,
+    object: &K,
+    on: bool,
+) -> Result<Option<K>, Error>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
 {
     let finalizers = object.finalizers();
     if finalizers.iter().any(|held| held == crate::names::FINALIZER) == on {
-        return Ok(());
+        return Ok(None);
     }
     let mut next: Vec<String> = finalizers
         .iter()
@@ -57,7 +64,8 @@ where
         "metadata": { "finalizers": next, "resourceVersion": object.resource_version() }
     });
     writes.next()?;
-    api.patch(&object.name_any(), &PatchParams::default(), &Patch::Merge(&patch))
+    let written = api
+        .patch(&object.name_any(), &PatchParams::default(), &Patch::Merge(&patch))
         .await?;
-    Ok(())
+    Ok(Some(written))
 }

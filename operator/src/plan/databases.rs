@@ -180,7 +180,8 @@ impl Planner<'_> {
     fn reconcile(&mut self) -> Option<Made> {
         let observed = self.observed;
         let database = &observed.database;
-        if !self.has_finalizer() {
+        // Where the data stays nothing is to be done when the object goes: then it needs no finalizer, and no write for it.
+        if !self.has_finalizer() && database.spec.deletion_policy == DeletionPolicy::Delete {
             self.actions.push(DatabaseAction::AddFinalizer);
         }
         self.say_placement();
@@ -530,7 +531,7 @@ impl Planner<'_> {
             endpoint: made
                 .map(|made| endpoint(&group.name, &namespace, made.name.as_str()))
                 .or(before.endpoint),
-            size: made.map(|made| rounded(made.size_bytes)).or(before.size),
+            size: made.map(|made| shown_size(made.size_bytes)).or(before.size),
             epoch: made
                 .and_then(|made| i64::try_from(made.epoch.0).ok())
                 .or(before.epoch),
@@ -570,8 +571,8 @@ fn limits_change(database: &Database, made: &Made) -> Option<ChangeDatabase> {
     (limits != LimitsChange::default()).then_some(ChangeDatabase { limits })
 }
 
-/// With two digits: a status that changed with every page would be written all the time.
-fn rounded(bytes: u64) -> String {
+/// A size with two digits: a status that changed with every page would be written all the time.
+pub fn shown_size(bytes: u64) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB"];
     let mut size = bytes as f64;
     let mut unit = 0;

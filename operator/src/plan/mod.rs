@@ -25,7 +25,7 @@ mod view;
 pub use action::{Action, Restart};
 pub use databases::{
     DatabaseAction, DatabaseObserved, DatabasePlan, GroupSeen, group_of, name_in_group, plan_database,
-    present_group,
+    present_group, shown_size,
 };
 pub use group::{Plan, configured, plan_group};
 pub use lint::lint;

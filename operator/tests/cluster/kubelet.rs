@@ -8,6 +8,8 @@ use orion_api::NodeId;
 use orion_operator::names::{self, MemberName};
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -20,8 +22,43 @@ struct Running {
     server: JoinHandle<()>,
 }
 
+/// Addresses that pods get: each its own, of this machine, so that the operator's program finds them at their usual port.
+#[derive(Default)]
+pub struct Network {
+    given: AtomicU32,
+}
+
+impl Network {
+    fn next(&self) -> IpAddr {
+        let [_, _, high, low] = self.given.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        // Another run at the same time has others.
+        let own = u8::try_from(64 + std::process::id() % 128).expect("less than 192");
+        IpAddr::from([127, own, high, low.wrapping_add(1)])
+    }
+}
+
+/// Where the pods of a namespace run.
+pub struct Machine {
+    pub pods: Api<Pod>,
+    pub namespace: String,
+    pub cluster: Cluster,
+    pub urls: Urls,
+    /// None: nodes listen anywhere, and `urls` says where.
+    pub network: Option<Arc<Network>>,
+    /// Between two looks.
+    pub pause: Duration,
+}
+
 /// Runs for ever: looks at the pods of a namespace again and again.
-pub async fn run(pods: Api<Pod>, namespace: String, cluster: Cluster, urls: Urls) {
+pub async fn run(machine: Machine) {
+    let Machine {
+        pods,
+        namespace,
+        cluster,
+        urls,
+        network,
+        pause,
+    } = machine;
     let mut running: BTreeMap<String, Running> = BTreeMap::new();
     loop {
         // Answers of a server that ends with the test are of no use.
@@ -54,11 +91,16 @@ pub async fn run(pods: Api<Pod>, namespace: String, cluster: Cluster, urls: Urls
                 .lock()
                 .expect("no panic")
                 .start(&member.address(&group, &namespace), votes);
-            let (url, server) = serve(node, Arc::clone(&cluster)).await;
+            let address = network.as_ref().map(|network| network.next());
+            let listen = address.map_or((IpAddr::from([127, 0, 0, 1]), 0), |address| {
+                (address, names::HTTP_PORT)
+            });
+            let (url, server) = serve(node, Arc::clone(&cluster), listen).await;
             urls.lock().expect("no panic").insert(uid.clone(), url);
             running.insert(uid, Running { node, server });
             let status = json!({"status": {
                 "phase": "Running",
+                "podIP": address, "podIPs": address.iter().map(|ip| json!({ "ip": ip })).collect::<Vec<_>>(),
                 "conditions": [{ "type": "Ready", "status": "True" }],
                 "containerStatuses": [{
                     "name": "orion", "ready": true, "image": image(pod), "imageID": "", "restartCount": 0,
@@ -70,7 +112,7 @@ pub async fn run(pods: Api<Pod>, namespace: String, cluster: Cluster, urls: Urls
                 .patch_status(&name, &PatchParams::default(), &Patch::Merge(status))
                 .await;
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        tokio::time::sleep(pause).await;
     }
 }
 

@@ -6,4 +6,5 @@ mod lease;
 mod nodes;
 mod program;
 mod reconcile;
+mod scale;
 mod stage;

@@ -11,6 +11,7 @@ use orion_api::admin::{
 use orion_api::{DatabaseId, Epoch, LogIndex, NodeId, Version};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
 
@@ -155,8 +156,12 @@ fn refuse(status: StatusCode, code: &str) -> Answer {
 }
 
 /// Serves a node until it is aborted, and returns its URL.
-pub async fn serve(own: NodeId, cluster: Cluster) -> (String, tokio::task::JoinHandle<()>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+pub async fn serve(
+    own: NodeId,
+    cluster: Cluster,
+    listen: (IpAddr, u16),
+) -> (String, tokio::task::JoinHandle<()>) {
+    let listener = TcpListener::bind(listen).await.expect("the port is free");
     let url = format!("http://{}", listener.local_addr().expect("it has an address"));
     let routes = Router::new()
         .route("/_orion/v1/groups/{name}", get(group))

@@ -23,7 +23,11 @@ pub struct Ground {
 
 impl Ground {
     pub async fn new() -> Ground {
-        let server = ApiServer::start(Controllers::Off).expect("the API server starts");
+        Ground::with(Controllers::Off).await
+    }
+
+    pub async fn with(controllers: Controllers) -> Ground {
+        let server = ApiServer::start(controllers).expect("the API server starts");
         let client = server.client().await.expect("it answers");
         install(&client).await;
         let namespace = server.namespace(&client).await.expect("a namespace can be made");
@@ -35,8 +39,13 @@ impl Ground {
     }
 
     pub fn program(&self, name: &str, kubeconfig: &Path) -> Program {
+        self.program_with(name, kubeconfig, &[])
+    }
+
+    pub fn program_with(&self, name: &str, kubeconfig: &Path, options: &[&str]) -> Program {
         let mut child = Command::new(env!("CARGO_BIN_EXE_orion-operator"))
             .args(["run", "--image", "orion:1", "--listen", "127.0.0.1:0"])
+            .args(options)
             .envs([("POD_NAME", name), ("POD_NAMESPACE", &self.namespace)])
             .env("KUBECONFIG", kubeconfig)
             .stdin(Stdio::null())

@@ -1,6 +1,6 @@
 //! A namespace with an operator and nodes of its own, and what tests do with them.
 
-use crate::kubelet::{self, Urls};
+use crate::kubelet::{self, Machine, Urls};
 use crate::nodes::Cluster;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -9,7 +9,8 @@ use kube::{Api, Client, ResourceExt};
 use orion_apiserver::{ApiServer, Controllers};
 use orion_crds::condition::Status;
 use orion_crds::{Database, ReplicationGroup};
-use orion_operator::controller::{Settings, run};
+use orion_operator::cache::Scope;
+use orion_operator::controller::{Controller, Settings};
 use orion_operator::effects::Writes;
 use serde_json::{Value, json};
 use std::fmt::Debug;
@@ -50,12 +51,14 @@ impl Stage {
         let namespace = server.namespace(&client).await.expect("a namespace can be made");
         let (cluster, urls) = (Cluster::default(), Urls::default());
         let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
-        tokio::spawn(kubelet::run(
+        tokio::spawn(kubelet::run(Machine {
             pods,
-            namespace.clone(),
-            Arc::clone(&cluster),
-            Arc::clone(&urls),
-        ));
+            namespace: namespace.clone(),
+            cluster: Arc::clone(&cluster),
+            urls: Arc::clone(&urls),
+            network: None,
+            pause: Duration::from_millis(50),
+        }));
         Stage {
             client,
             namespace,
@@ -73,11 +76,14 @@ impl Stage {
         let writes = Arc::new(writes);
         let settings = Settings {
             image: "orion:1".into(),
+            scope: Scope::Cluster,
             endpoint: Arc::new(endpoint),
             writes: Arc::clone(&writes),
             metrics: Arc::default(),
         };
-        let task = tokio::spawn(run(self.client.clone(), settings, stop.clone()));
+        let controller = Controller::start(self.client.clone(), settings);
+        let until = stop.clone();
+        let task = tokio::spawn(async move { controller.work(&until).await });
         Operator { stop, task, writes }
     }
 
@@ -185,11 +191,17 @@ impl Stage {
 }
 
 /// Asks again and again; what it saw last is in the failure.
-pub async fn until<T, E: Debug, F: Future<Output = Result<T, E>>>(
+pub async fn until<T, E: Debug, F: Future<Output = Result<T, E>>>(what: &str, ask: impl FnMut() -> F) -> T {
+    until_within(PATIENCE, what, ask).await
+}
+
+/// The same, for what may take longer.
+pub async fn until_within<T, E: Debug, F: Future<Output = Result<T, E>>>(
+    patience: Duration,
     what: &str,
     mut ask: impl FnMut() -> F,
 ) -> T {
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + patience;
     loop {
         match ask().await {
             Ok(value) => return value,

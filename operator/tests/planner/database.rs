@@ -110,10 +110,26 @@ fn a_database_is_made_once_and_then_kept() {
 
 #[test]
 fn the_finalizer_comes_before_the_database() {
-    let mut database = database(json!({}));
+    let mut database = database(json!({"deletionPolicy": "Delete"}));
     database.metadata.finalizers = None;
     let plan = plan(&observed(database, Seen::Known(None)));
     assert_eq!(plan.actions[0], DatabaseAction::AddFinalizer);
+}
+
+#[test]
+fn a_database_that_stays_when_its_object_goes_needs_no_finalizer() {
+    let mut database = database(json!({"deletionPolicy": "Retain"}));
+    database.metadata.finalizers = None;
+    let made = plan(&observed(database.clone(), Seen::Known(None)));
+    assert!(
+        matches!(made.actions[..], [DatabaseAction::Create(_)]),
+        "{:?}",
+        made.actions
+    );
+    database.metadata.deletion_timestamp =
+        serde_json::from_value(json!("2026-01-01T00:00:00Z")).expect("a time");
+    let gone = plan(&observed(database, Seen::Known(None)));
+    assert!(gone.actions.is_empty(), "{:?}", gone.actions);
 }
 
 #[test]

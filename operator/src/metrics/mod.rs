@@ -1,6 +1,10 @@
 //! `/metrics` for Prometheus. Names: `orion_operator_<noun>_<unit>[_total]`. Labels are bounded: kind, action, verb, code,
 //! phase; never an object's name.
 
+mod state;
+
+pub use state::State;
+
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::{Family, MetricConstructor};
@@ -8,7 +12,6 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// What is looked at.
@@ -124,13 +127,20 @@ impl Metrics {
             .observe(time.as_secs_f64());
     }
 
+    /// Counts how long an object waited after its time had come.
+    pub(crate) fn waited(&self, kind: Kind, time: Duration) {
+        self.queue_seconds
+            .get_or_create(&OfKind { kind })
+            .observe(time.as_secs_f64());
+    }
+
     /// Counts an action that begins.
     pub(crate) fn acts(&self, kind: Kind, action: &'static str) {
         self.actions.get_or_create(&Actions { kind, action }).inc();
     }
 
     /// A registry with all of them.
-    pub fn registry(self: &Arc<Self>) -> Registry {
+    pub fn registry(&self) -> Registry {
         let mut registry = Registry::with_prefix("orion_operator");
         registry.register(
             "reconciles",
