@@ -25,6 +25,9 @@ pub struct MemberTemplate<'a> {
     pub is_leaving: bool,
 }
 
+/// In this time kube-proxy of every machine has heard that a pod ends.
+const FORGOTTEN_SECONDS: u32 = 5;
+
 /// 128 bits in hexadecimal. Keys are in order, so that the same content has the same hash.
 pub(super) fn hash_of(value: &Value) -> String {
     blake3::hash(value.to_string().as_bytes()).to_hex()[..32].to_owned()
@@ -209,6 +212,8 @@ fn container(context: &Context<'_>, member: MemberTemplate<'_>) -> Value {
         "readinessProbe": probe("/readyz", 2, 3),
         // Reading back a long log is no reason to be killed.
         "startupProbe": probe("/livez", 2, 150),
+        // Services forget the pod while its node still serves: a connection that is sent here meanwhile is not refused.
+        "lifecycle": { "preStop": { "sleep": { "seconds": FORGOTTEN_SECONDS } } },
         "securityContext": {
             "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true,
             "capabilities": { "drop": ["ALL"] }
