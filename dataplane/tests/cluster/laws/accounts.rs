@@ -24,7 +24,7 @@ impl Law {
     pub async fn begin(urls: &[String]) -> Law {
         surely(
             urls,
-            "CREATE TABLE accounts (id INTEGER PRIMARY KEY, balance INTEGER)",
+            "CREATE TABLE IF NOT EXISTS accounts (id INTEGER PRIMARY KEY, balance INTEGER)",
         )
         .await;
         let accounts = format!(

@@ -20,7 +20,7 @@ pub struct Law {
 
 impl Law {
     pub async fn begin(urls: &[String]) -> Law {
-        surely(urls, "CREATE TABLE bounds (value INTEGER)").await;
+        surely(urls, "CREATE TABLE IF NOT EXISTS bounds (value INTEGER)").await;
         surely(
             urls,
             "INSERT INTO bounds SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM bounds)",

@@ -53,7 +53,7 @@ impl Law {
     pub async fn begin(urls: &[String], clock: Instant) -> Law {
         surely(
             urls,
-            "CREATE TABLE lists (at INTEGER PRIMARY KEY, list INTEGER, element INTEGER UNIQUE)",
+            "CREATE TABLE IF NOT EXISTS lists (at INTEGER PRIMARY KEY, list INTEGER, element INTEGER UNIQUE)",
         )
         .await;
         Law {

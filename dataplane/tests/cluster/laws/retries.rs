@@ -26,7 +26,7 @@ impl Law {
     pub async fn begin(urls: &[String]) -> Law {
         surely(
             urls,
-            "CREATE TABLE retries (id INTEGER PRIMARY KEY, number INTEGER)",
+            "CREATE TABLE IF NOT EXISTS retries (id INTEGER PRIMARY KEY, number INTEGER)",
         )
         .await;
         Law {

@@ -21,7 +21,7 @@ impl Law {
     pub async fn begin(urls: &[String]) -> Law {
         surely(
             urls,
-            "CREATE TABLE sessions (client INTEGER PRIMARY KEY, value INTEGER)",
+            "CREATE TABLE IF NOT EXISTS sessions (client INTEGER PRIMARY KEY, value INTEGER)",
         )
         .await;
         for client in 0..CLIENTS {
