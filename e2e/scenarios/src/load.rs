@@ -49,11 +49,6 @@ impl Part {
     pub fn failed_reads(&self) -> &[String] {
         &self.failed_reads
     }
-
-    /// The time that 99 of 100 writes took at most, with all repetitions.
-    pub fn write_p99(&self) -> Duration {
-        Duration::from_micros(self.writes.value_at_quantile(0.99))
-    }
 }
 
 impl fmt::Display for Part {
