@@ -69,9 +69,14 @@ pub async fn another_operator_restarts_nothing(stage: &Stage) -> Result<String> 
 /// Helm's objects go, kustomize's come; groups and their nodes stay as they are.
 pub async fn kustomize_takes_over_from_the_chart(stage: &Stage) -> Result<String> {
     let before = stage.identities().await?;
+    // Its pods may outlive their role by a moment.
+    the_operator_was_refused_nothing(stage).await?;
     stage.run("helm", &["uninstall", "orion", "--namespace", OPERATOR, "--wait"])?;
     stage.kubectl("apply --server-side --force-conflicts -k config/default")?;
     is_rolled_out(stage).await?;
+    if let Some(machines) = &stage.machines {
+        machines.expect_refusals()?;
+    }
     stage
         .group_is_ready(before.len(), Duration::from_secs(60))
         .await?;
