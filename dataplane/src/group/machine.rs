@@ -204,7 +204,7 @@ impl Machine {
             self.catalog.publish(&database, next);
             Ok(version)
         };
-        if is_large { aside(publish) } else { publish() }
+        aside_if(is_large, publish)
     }
 
     fn pages_part(&self, pages: &entry::Pages) -> Result<(), Refused> {
@@ -237,11 +237,7 @@ impl Machine {
             let empty = Snapshot::empty(database.id, database.epoch);
             self.catalog.publish(&database, empty);
         };
-        if is_large {
-            aside(publish)
-        } else {
-            publish()
-        }
+        aside_if(is_large, publish);
         Ok(())
     }
 
@@ -291,11 +287,7 @@ impl Machine {
             // Whoever is the last to have it frees all that is in the object store now.
             drop(before);
         };
-        if is_large {
-            aside(publish)
-        } else {
-            publish()
-        }
+        aside_if(is_large, publish);
         Ok(())
     }
 
@@ -309,14 +301,14 @@ impl Machine {
     }
 }
 
-/// Runs what takes long while Raft's other tasks, which share this thread, go on elsewhere.
+/// Runs what takes long, where it does, while Raft's other tasks, which share this thread, go on elsewhere.
 ///
 /// INVARIANT: nothing holds up heartbeats for a good part of the lease: 65,000 pages of one transaction would, and cost the
 /// group its leader. Tested by `the_largest_transaction_costs_no_leader_and_stops_no_other_database`.
-fn aside<T>(work: impl FnOnce() -> T) -> T {
+fn aside_if<T>(is_large: bool, work: impl FnOnce() -> T) -> T {
     match Handle::try_current().map(|handle| handle.runtime_flavor()) {
-        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
-        // Tests without a runtime, or with one thread, have nobody who waits.
+        Ok(RuntimeFlavor::MultiThread) if is_large => tokio::task::block_in_place(work),
+        // What is small; and tests without a runtime, or with one thread, have nobody who waits.
         _ => work(),
     }
 }

@@ -55,7 +55,10 @@ pub(crate) trait Leaders: Send + Sync {
 pub(super) async fn answer(here: &Router, leaders: &Arc<dyn Leaders>, request: Request<Body>) -> Response {
     let (parts, body) = request.into_parts();
     let (response, replay) = try_here(here, &parts, body).await;
-    go_on(here, leaders, &parts, || Some(replay.body()), response).await
+    match is_wanted(&response, leaders) {
+        true => go_on(here, leaders, &parts, replay.body(), response).await,
+        false => response,
+    }
 }
 
 async fn try_here(here: &Router, parts: &Parts, body: Body) -> (Response, Replay) {
@@ -69,20 +72,14 @@ pub(super) fn is_wanted(response: &Response, leaders: &Arc<dyn Leaders>) -> bool
     wants(response, &**leaders).is_some()
 }
 
-/// The answer to a request that was tried here, and came to this; `body` is its whole body, without which it stays so.
+/// The answer to a request that was tried here, and came to this; `body` is its whole body.
 pub(super) async fn go_on(
     here: &Router,
     leaders: &Arc<dyn Leaders>,
     parts: &Parts,
-    body: impl FnOnce() -> Option<Body>,
+    mut body: Body,
     mut response: Response,
 ) -> Response {
-    if !is_wanted(&response, leaders) {
-        return response;
-    }
-    let Some(mut body) = body() else {
-        return response;
-    };
     let until = Instant::now() + PATIENCE;
     while let Some(elsewhere) = wants(&response, &**leaders) {
         let link = match elsewhere {

@@ -14,9 +14,7 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::Request;
 use hyper::body::Incoming;
-use std::convert::Infallible;
 use std::sync::Arc;
-use tower::ServiceExt;
 
 /// Answers the requests of connections.
 pub(crate) struct Front<D: Databases> {
@@ -56,11 +54,11 @@ impl<D: Databases> Front<D> {
         let answer = pipeline::answer(&self.http, name.as_deref(), &parts, &mut body).await;
         let response = answer.unwrap_or_else(IntoResponse::into_response);
         Ok(match &self.leaders {
-            Some(leaders) if elsewhere::is_wanted(&response, leaders) => {
-                let body = || body.whole();
+            Some(leaders) if elsewhere::is_wanted(&response, leaders) => match body.whole() {
                 // Rare, and large: every connection has room for what is not boxed here.
-                Box::pin(elsewhere::go_on(&self.router, leaders, &parts, body, response)).await
-            }
+                Some(body) => Box::pin(elsewhere::go_on(&self.router, leaders, &parts, body, response)).await,
+                None => response,
+            },
             _ => response,
         })
     }
@@ -70,14 +68,11 @@ impl<D: Databases> Routes for Arc<Front<D>> {
     async fn answer(&self, request: Request<Incoming>) -> Response {
         let request = match self.pipeline(request).await {
             Ok(response) => return response,
-            Err(request) => request.map(Body::new),
+            Err(request) => request,
         };
         match &self.leaders {
-            Some(leaders) => Box::pin(elsewhere::answer(&self.router, leaders, request)).await,
-            None => {
-                let Ok::<_, Infallible>(response) = self.router.clone().oneshot(request).await;
-                response
-            }
+            Some(leaders) => Box::pin(elsewhere::answer(&self.router, leaders, request.map(Body::new))).await,
+            None => self.router.answer(request).await,
         }
     }
 }
