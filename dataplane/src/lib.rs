@@ -31,6 +31,7 @@ pub(crate) mod peer;
 mod port;
 pub(crate) mod raft;
 pub mod room;
+pub mod secret;
 #[cfg(test)]
 mod seed;
 pub mod server;

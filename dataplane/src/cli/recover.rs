@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use orion_api::NodeId;
 use orion_api::client::Client;
+use orion_api::{GroupName, NodeId};
 use serde::Serialize;
 
 use super::output::{Format, Rows, size};
@@ -46,6 +46,9 @@ pub(super) struct Options {
     /// Data directory; instead of the file's.
     #[arg(long)]
     data_dir: Option<PathBuf>,
+    /// Another group of the configuration than its `group`.
+    #[arg(long)]
+    group: Option<GroupName>,
     /// Recover: every disk of the group is lost, or is never used again. Without this nothing is changed.
     #[arg(long)]
     group_is_lost: bool,
@@ -103,7 +106,12 @@ pub(super) fn run(options: Options, out: &mut impl Write) -> anyhow::Result<()> 
         data_dir: options.data_dir.clone(),
         listen: None,
     };
-    let config = Config::load(options.config.as_deref(), overrides)?;
+    let mut config = Config::load(options.config.as_deref(), overrides)?;
+    if let Some(group) = &options.group {
+        let is_configured = config.group == *group || config.more_groups.contains(group);
+        anyhow::ensure!(is_configured, "the configuration has no group {group}");
+        config.group = group.clone();
+    }
     super::server::init_log(&config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let report = runtime.block_on(recover(&config, &options))?;
@@ -172,11 +180,7 @@ async fn must_be_gone(config: &Config, replayed: &Replayed, old: Incarnation) ->
     addresses.sort();
     addresses.dedup();
     // Nobody in particular, who only asks.
-    let own = peer::own(
-        (NodeId(rand::random::<u64>() | 1), old),
-        String::new(),
-        FORMAT_LEVEL,
-    );
+    let own = peer::own(NodeId(rand::random::<u64>() | 1), String::new(), FORMAT_LEVEL);
     let here = tokio::runtime::Handle::current();
     let threads = peer::Threads {
         raft: here.clone(),

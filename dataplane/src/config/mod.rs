@@ -42,8 +42,10 @@ pub struct Config {
     pub public_url: Option<Url>,
     /// The database of requests that name none; made at the start if it is not there.
     pub default_database: Option<DatabaseName>,
-    /// The group that this node makes at its first start.
+    /// The node's home: the group where databases are made if nothing else is said.
     pub group: GroupName,
+    /// Other groups that it is a member of.
+    pub more_groups: Vec<GroupName>,
     /// The data's lasting home.
     pub object_store: store::Config,
     /// Pages kept in memory, of all databases.
@@ -173,6 +175,7 @@ impl Config {
     pub fn node_options(&self) -> crate::node::Options {
         let (data_dir, store) = (self.data_dir.clone(), self.object_store.clone());
         let mut options = crate::node::Options::new(data_dir, self.group.clone(), store);
+        options.more_groups = self.more_groups.clone();
         options.page_cache_bytes = self.page_cache_bytes;
         options.drop_retention = self.materialize.dropped_retention;
         options.database = self.database_options();

@@ -4,12 +4,16 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use orion_api::GroupName;
 use serde::Deserialize;
 use url::Url;
 
 use super::http::NodeWide;
 use super::{Error, Limits, Log, LogFormat, Materialize, Transactions, defaults};
 use crate::store;
+
+/// Each has heartbeats, a task that archives, one that materializes: more than this is a matter for more nodes.
+const GROUPS_MAX: usize = 64;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -19,6 +23,7 @@ pub(super) struct Config {
     public_url: Option<String>,
     default_database: Option<String>,
     group: Option<String>,
+    more_groups: Vec<String>,
     object_store: ObjectStore,
     page_cache_bytes: Option<u64>,
     limits: RawLimits,
@@ -139,7 +144,8 @@ impl Config {
             ),
         };
         let group = self.group.as_deref().unwrap_or(defaults::GROUP);
-        let group = group.parse().map_err(|error| Error::value("group", error))?;
+        let group: GroupName = group.parse().map_err(|error| Error::value("group", error))?;
+        let more_groups = more_groups(&group, &self.more_groups)?;
         let object_store = self.object_store.check(&data_dir)?;
         let node_wide = self.limits.node_wide();
         let limits = self.limits.check()?;
@@ -149,6 +155,7 @@ impl Config {
             public_url,
             default_database,
             group,
+            more_groups,
             object_store,
             page_cache_bytes: at_least(
                 "page_cache_bytes",
@@ -331,6 +338,25 @@ impl RawLog {
             filter: self.filter.unwrap_or(default.filter),
             format: self.format.unwrap_or(default.format),
         }
+    }
+}
+
+/// The other groups of the node, each once.
+fn more_groups(home: &GroupName, names: &[String]) -> Result<Vec<GroupName>, Error> {
+    let mut groups: Vec<GroupName> = Vec::new();
+    for name in names {
+        let group: GroupName = name.parse().map_err(|error| Error::value("more_groups", error))?;
+        if group == *home || groups.contains(&group) {
+            return Err(Error::value("more_groups", format!("{group} is there twice")));
+        }
+        groups.push(group);
+    }
+    match groups.len() < GROUPS_MAX {
+        true => Ok(groups),
+        false => Err(Error::value(
+            "more_groups",
+            format!("a node has at most {GROUPS_MAX} groups"),
+        )),
     }
 }
 

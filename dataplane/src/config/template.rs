@@ -27,8 +27,10 @@ listen: {listen}
 # Database of requests that name none; made at the start. "" for none.
 default_database: {database}
 
-# The group that this node makes at its first start.
+# The group that this node makes at its first start, or joins.
 group: {group}
+# Others, each with a log and a leader of its own: `orion db create <name> --group <group>` makes databases there.
+more_groups: []
 
 # The data's lasting home: file://, s3://bucket/prefix, gs://bucket/prefix, az://container/prefix
 # or memory:// (everything is lost at the end).

@@ -48,6 +48,9 @@ fn values_that_cannot_be_used_are_refused_with_their_key() {
     let cases = [
         ("listen: nowhere", "listen"),
         ("group: Not Valid", "group"),
+        ("more_groups: [Not Valid]", "more_groups"),
+        ("group: a\nmore_groups: [b, a]", "more_groups"),
+        ("more_groups: [b, b]", "more_groups"),
         ("public_url: ftp://x/", "public_url"),
         ("object_store: {url: 'no url'}", "object_store.url"),
         (

@@ -84,7 +84,7 @@ impl Convoy {
                 self.group.propose(Proposal::new(Kind::Pages(part)), outcome)
             });
             if let Err(why) = proposed {
-                state.failed = Some(not_proposed(why));
+                state.failed = Some(not_proposed(&self.group, why));
             }
         }
         state.is_proposing = false;
@@ -113,11 +113,11 @@ impl Convoy {
                 self.arrivals.fetch_add(1, Ordering::Relaxed);
                 state.permits += 1;
             }
-            Outcome::Applied(_) => state.failed = landing(outcome).err(),
+            Outcome::Applied(_) => state.failed = landing(&self.group, outcome).err(),
             // Without its parts the commit could only be refused: it is not proposed, if it was not yet.
             Outcome::NotLeader | Outcome::Unknown => {
                 let message = "this node does not lead the group any more; nothing was applied";
-                state.failed = Some(Error::not_leader(message));
+                state.failed = Some(Error::not_leader(&self.group, message));
             }
         }
         self.go_on(state);

@@ -8,7 +8,7 @@ use super::handle::Database;
 use super::hints::Hints;
 use super::threads::SqlThreads;
 use super::{Error, Options};
-use crate::group::{self, Group};
+use crate::group::{self, Group, Groups};
 use crate::vfs::Table;
 use orion_api::{Code, DatabaseId};
 use parking_lot::Mutex;
@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 /// Finds databases by name and keeps those that are in use.
 #[derive(Debug)]
 pub struct Databases {
-    group: Arc<Group>,
+    groups: Arc<Groups>,
     threads: Arc<SqlThreads>,
     hints: Arc<Hints>,
     options: Arc<Options>,
@@ -41,13 +41,13 @@ const IDLE_READERS_AFTER: Duration = Duration::from_secs(5);
 impl Databases {
     /// None open yet.
     pub(crate) fn new(
-        group: Arc<Group>,
+        groups: Arc<Groups>,
         threads: Arc<SqlThreads>,
         options: Options,
         tasks: TaskTracker,
     ) -> Arc<Databases> {
         Arc::new(Databases {
-            group,
+            groups,
             threads,
             hints: Arc::new(Hints::new()),
             options: Arc::new(options),
@@ -61,22 +61,34 @@ impl Databases {
     /// The database with this name.
     pub fn find(&self, name: &str) -> Result<Arc<Database>, Error> {
         let not_found = || {
+            let is_in_all = || {
+                self.groups
+                    .all()
+                    .iter()
+                    .all(|group| group.catalog.secret().is_known())
+            };
+            if !is_in_all() {
+                let message = "this node is not in its group yet; try another one";
+                return Error::new(Code::Unavailable, message);
+            }
             let message = format!("there is no database {name:?}; create it with `orion db create {name}`");
             Error::new(Code::DatabaseNotFound, message)
         };
         if let Some(views) = self.views.get().filter(|views| views.name() == name) {
             return Ok(Arc::clone(views));
         }
-        let entry = self.group.catalog.find(name).ok_or_else(not_found)?;
+        let (group, entry) = self.groups.find(name).ok_or_else(not_found)?;
         let mut open = self.open.lock();
-        let database = open.entry(entry.id).or_insert_with(|| self.database(&entry));
+        let database = open
+            .entry(entry.id)
+            .or_insert_with(|| self.database(group, &entry));
         Ok(Arc::clone(database))
     }
 
-    fn database(&self, entry: &Arc<group::Database>) -> Arc<Database> {
+    fn database(&self, group: Arc<Group>, entry: &Arc<group::Database>) -> Arc<Database> {
         Database::new(
             Arc::clone(entry),
-            Arc::clone(&self.group),
+            (group, Arc::clone(&self.groups)),
             Arc::clone(&self.threads),
             Arc::clone(&self.hints),
             Arc::clone(&self.options),
@@ -87,8 +99,8 @@ impl Databases {
 
     /// Makes the database of the views, with these tables. It is in no catalog, so that nothing is ever
     /// proposed, materialized or dropped for it.
-    pub(crate) fn set_views(&self, tables: Arc<[Table]>) {
-        let views = self.database(&Arc::new(group::Database::of_views()));
+    pub(crate) fn set_views(&self, home: &Arc<Group>, tables: Arc<[Table]>) {
+        let views = self.database(Arc::clone(home), &Arc::new(group::Database::of_views()));
         views.set_tables(tables);
         // Once, at the start of the node.
         let _ = self.views.set(views);
@@ -96,7 +108,7 @@ impl Databases {
 
     /// Whether there is a database with this name.
     pub fn exists(&self, name: &str) -> bool {
-        self.views.get().is_some_and(|views| views.name() == name) || self.group.catalog.find(name).is_some()
+        self.views.get().is_some_and(|views| views.name() == name) || self.groups.find(name).is_some()
     }
 
     /// What all databases count.

@@ -1,6 +1,7 @@
 //! Why the database layer did not run a unit, or cannot say what became of it. Errors of single
 //! statements are not here: they are results of the unit.
 
+use crate::group::Group;
 pub use crate::peer::Elsewhere;
 use crate::vfs::ReadError;
 use orion_api::{Code, Kind};
@@ -27,10 +28,10 @@ impl Error {
         }
     }
 
-    /// Only the leader can do it, and nothing was done here.
-    pub(super) fn not_leader(message: impl Into<String>) -> Error {
+    /// Only the group's leader can do it, and nothing was done here.
+    pub(super) fn not_leader(group: &Group, message: impl Into<String>) -> Error {
         Error {
-            elsewhere: Some(Elsewhere::Leader),
+            elsewhere: Some(Elsewhere::Leader(group.name.clone())),
             ..Error::new(Code::NotLeader, message)
         }
     }

@@ -14,7 +14,8 @@ use super::{
     Access, Elsewhere, Error, Finished, Options, Position, Progress, RequestOptions, Work, WorkResult,
 };
 use crate::entry::Limits;
-use crate::group::{self, Group};
+use crate::group::{self, Group, Groups};
+use crate::secret::Secret;
 use crate::sql::{Connection, Role};
 use crate::vfs::Table;
 use orion_api::hrana::ReadPolicy;
@@ -30,6 +31,8 @@ use tokio_util::task::TaskTracker;
 pub struct Database {
     pub(super) entry: Arc<group::Database>,
     pub(super) group: Arc<Group>,
+    /// All of the node, which its overlays share room with.
+    groups: Arc<Groups>,
     pub(super) queue: Arc<Queue>,
     pub(super) threads: Arc<SqlThreads>,
     pub(super) options: Arc<Options>,
@@ -71,7 +74,7 @@ enum Read<W> {
 impl Database {
     pub(super) fn new(
         entry: Arc<group::Database>,
-        group: Arc<Group>,
+        (group, groups): (Arc<Group>, Arc<Groups>),
         threads: Arc<SqlThreads>,
         hints: Arc<Hints>,
         options: Arc<Options>,
@@ -88,6 +91,7 @@ impl Database {
         Arc::new(Database {
             entry,
             group,
+            groups,
             queue,
             threads,
             stream_lane: Lane::new(options.read_threads_max, options.waiting_max),
@@ -117,6 +121,11 @@ impl Database {
     /// Its id.
     pub fn id(&self) -> DatabaseId {
         self.entry.id
+    }
+
+    /// What signs its batons and session tokens.
+    pub fn secret(&self) -> &Secret {
+        self.group.catalog.secret()
     }
 
     /// Its name.
@@ -216,6 +225,7 @@ impl Database {
             return Ok(());
         }
         Err(Error::not_leader(
+            &self.group,
             "this node does not lead the database's group; nothing was done",
         ))
     }
@@ -252,10 +262,11 @@ impl Database {
         match caught_up {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(Error::not_leader(
+                &self.group,
                 "nobody who leads the database's group confirmed how new this copy is",
             )),
             Err(_) => Err(Error {
-                elsewhere: Some(Elsewhere::Leader),
+                elsewhere: Some(Elsewhere::Leader(self.group.name.clone())),
                 ..Error::new(
                     Code::StaleRead,
                     "this copy was not confirmed to be the newest within the read time-out",
@@ -298,7 +309,7 @@ impl Database {
         tokio::time::timeout(options.read_timeout, wait)
             .await
             .map_err(|_| Error {
-                elsewhere: Some(Elsewhere::Leader),
+                elsewhere: Some(Elsewhere::Leader(self.group.name.clone())),
                 ..Error::new(
                     Code::StaleRead,
                     "this copy did not become as fresh as asked within the read time-out",
@@ -315,13 +326,13 @@ impl Database {
         }
         let is_full = || {
             self.entry.published.load().overlay_bytes >= self.options.overlay_bytes
-                || self.group.catalog.overlay_bytes() >= self.options.overlay_node_bytes
+                || self.groups.overlay_bytes() >= self.options.overlay_node_bytes
         };
         if !is_full() {
             return Ok(());
         }
         self.group.catalog.ask_for_materialization(self.entry.id);
-        let wait = self.group.wait_applied(|| !is_full());
+        let wait = self.groups.wait_applied(|| !is_full());
         tokio::time::timeout(self.options.overlay_wait, wait)
             .await
             .map_err(|_| {

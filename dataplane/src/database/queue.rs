@@ -256,7 +256,7 @@ impl Queue {
             // It may have seen what will never be. All that a request did is in `fresh`, which nobody proposes
             // any more; but earlier commits of a stream may be in the very entry that failed.
             answer(Err(match holder {
-                Holder::Request => not_applied(),
+                Holder::Request => not_applied(&self.group),
                 Holder::Stream => failed.clone(),
             }));
         } else if head.fresh.is_some() {
@@ -482,7 +482,7 @@ impl Queue {
         let head = &mut self.state.lock().head;
         head.failed
             .get_or_insert_with(|| Error::new(Code::Internal, "another request failed; nothing was applied"));
-        head.fresh_answers.send(&Err(not_applied()));
+        head.fresh_answers.send(&Err(not_applied(&self.group)));
     }
 
     /// Runs one request. Answers what is left of it if it is not brief, which `pace` may demand.
@@ -690,7 +690,7 @@ impl Queue {
         if state.head.failed.is_some() {
             let in_the_air = state.head.flights.iter().any(|waiting| !waiting.landed);
             if !in_the_air && !state.turn_is_taken {
-                state.head.fresh_answers.send(&Err(not_applied()));
+                state.head.fresh_answers.send(&Err(not_applied(&self.group)));
                 state.head.discard(published);
                 state.first_fresh = None;
             }
@@ -845,10 +845,10 @@ impl Queue {
                 .counters
                 .commit_seconds
                 .observe(proposed_at.elapsed().as_secs_f64());
-            queue.landed(version, landing(outcome));
+            queue.landed(version, landing(&queue.group, outcome));
         });
         if let Err(why) = proposed {
-            self.landed(version, Err(not_proposed(why)));
+            self.landed(version, Err(not_proposed(&self.group, why)));
         }
     }
 
@@ -869,7 +869,7 @@ impl Queue {
             if let Err(error) = &result {
                 head.failed.get_or_insert_with(|| error.clone());
                 // Steps that are in no entry are certainly not applied, and never will be.
-                head.fresh_answers.send(&Err(not_applied()));
+                head.fresh_answers.send(&Err(not_applied(&self.group)));
             }
             answers
         };
@@ -887,22 +887,24 @@ impl Queue {
     }
 }
 
-fn not_applied() -> Error {
-    Error::not_leader("an earlier commit was not applied; nothing of this was")
+fn not_applied(group: &Group) -> Error {
+    Error::not_leader(group, "an earlier commit was not applied; nothing of this was")
 }
 
 /// What an outcome means for those who wait.
-pub(super) fn landing(outcome: Outcome) -> Result<(), Error> {
+pub(super) fn landing(group: &Group, outcome: Outcome) -> Result<(), Error> {
     match outcome {
         Outcome::Applied(Applied::Done(_) | Applied::Nothing) => Ok(()),
         Outcome::Applied(Applied::Refused(Refused::NoDatabase)) => Err(Error::new(
             Code::DatabaseNotFound,
             "the database was dropped; nothing was applied",
         )),
-        Outcome::Applied(Applied::Refused(refused)) => {
-            Err(Error::not_leader(format!("{refused}; nothing was applied")))
-        }
+        Outcome::Applied(Applied::Refused(refused)) => Err(Error::not_leader(
+            group,
+            format!("{refused}; nothing was applied"),
+        )),
         Outcome::NotLeader => Err(Error::not_leader(
+            group,
             "this node does not lead the group any more; nothing was applied",
         )),
         Outcome::Unknown => Err(Error::new(
@@ -919,9 +921,11 @@ pub(super) fn disk_full() -> Error {
     )
 }
 
-pub(super) fn not_proposed(why: NotProposed) -> Error {
+pub(super) fn not_proposed(group: &Group, why: NotProposed) -> Error {
     match why {
-        NotProposed::NotLeader => Error::not_leader("this node does not lead the group; nothing was applied"),
+        NotProposed::NotLeader => {
+            Error::not_leader(group, "this node does not lead the group; nothing was applied")
+        }
         NotProposed::DiskFull => disk_full(),
         NotProposed::Overloaded => Error::new(
             Code::Overloaded,

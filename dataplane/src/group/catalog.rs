@@ -2,12 +2,13 @@
 
 use crate::entry::{self, Limits, PageChange};
 use crate::overlay::Snapshot;
+use crate::secret::Secret;
 use arc_swap::ArcSwap;
 use orion_api::{DatabaseId, DatabaseName, Epoch, Version};
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use tokio::sync::{Notify, watch};
 
 /// Whether a database is served.
@@ -190,9 +191,6 @@ impl Database {
     }
 }
 
-/// The secret that signs batons and session tokens.
-pub(crate) type SigningKey = [u8; 32];
-
 /// All databases of the group, tombstones included.
 #[derive(Debug, Default)]
 pub(crate) struct Catalog {
@@ -214,18 +212,13 @@ pub(crate) struct Catalog {
     /// Entries before this index are in the archive. A leader knows it earlier than the entry that says so: nothing that
     /// members must agree on depends on it.
     pub(super) archived_below: AtomicU64,
-    signing_key: OnceLock<SigningKey>,
+    secret: Secret,
 }
 
 impl Catalog {
-    /// The group's secret, once it has one.
-    pub(crate) fn signing_key(&self) -> Option<SigningKey> {
-        self.signing_key.get().copied()
-    }
-
-    /// False if there is one already.
-    pub(super) fn set_signing_key(&self, key: SigningKey) -> bool {
-        self.signing_key.set(key).is_ok()
+    /// What signs batons and session tokens; pending until the group has one.
+    pub(crate) fn secret(&self) -> &Secret {
+        &self.secret
     }
 
     /// What may be proposed: entries of formats up to this level.

@@ -135,7 +135,8 @@ impl Group {
         let raft = match &peers {
             None => Raft::new(node.0, config, Solitary, log.clone(), machine).await,
             Some(peers) => {
-                let network = Network::new(Arc::clone(peers), name.clone(), Arc::clone(&lease));
+                let network =
+                    Network::new(Arc::clone(peers), (name.clone(), incarnation), Arc::clone(&lease));
                 Raft::new(node.0, config, network, log.clone(), machine).await
             }
         };

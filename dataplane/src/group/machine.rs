@@ -53,7 +53,7 @@ impl Machine {
         *self.catalog.departed.write() = loaded.departed;
         self.catalog.replace(loaded.databases);
         if let Some(key) = loaded.signing_key {
-            self.catalog.set_signing_key(key);
+            self.catalog.secret().set(key);
         }
         self.catalog
             .format_level
@@ -161,10 +161,8 @@ impl Machine {
             }
             Kind::SetSigningKey(set) => {
                 let key = set.key.as_ref().try_into().map_err(|_| Refused::Malformed)?;
-                self.catalog
-                    .set_signing_key(key)
-                    .then_some(None)
-                    .ok_or(Refused::Taken)
+                let is_first = self.catalog.secret().set(key);
+                is_first.then_some(None).ok_or(Refused::Taken)
             }
         }
     }
@@ -348,7 +346,7 @@ impl RaftStateMachine<Types> for Machine {
             membership: self.membership.clone(),
             format_level: self.catalog.format_level(),
             departed: self.catalog.departed.read().clone(),
-            signing_key: self.catalog.signing_key(),
+            signing_key: self.catalog.secret().bytes(),
             archived_below: self.catalog.archived_below.load(Ordering::Relaxed),
             databases: self.catalog.all().iter().map(Captured::database).collect(),
             path: self.path.clone(),

@@ -2,6 +2,7 @@
 
 use super::{Error, Group};
 use crate::causes;
+use crate::owner::Incarnation;
 use crate::peer::wire::{Join, Joined, KnownGroup, KnownMember, ReadAt, ReadIndex};
 use crate::peer::{Gone, Member};
 use crate::raft::{SnapshotFile, Types, Vote};
@@ -22,6 +23,10 @@ fn gone(error: &(dyn StdError + 'static)) -> Gone {
 
 #[async_trait]
 impl Member for Group {
+    fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+
     fn known(&self) -> KnownGroup {
         let metrics = self.metrics();
         let membership = metrics.membership_config.membership().clone();

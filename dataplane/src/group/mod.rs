@@ -8,6 +8,7 @@
 mod archived;
 mod catalog;
 mod format_level;
+mod groups;
 mod handle;
 mod leadership;
 mod machine;
@@ -24,6 +25,7 @@ mod snapshots;
 pub(crate) mod tests;
 
 pub(crate) use catalog::{Catalog, Database, PartsHash, State};
+pub(crate) use groups::Groups;
 pub(crate) use handle::{Group, NotProposed, Outcome, Start};
 pub(crate) use machine::Machine;
 pub(crate) use replay::{Replay, found};

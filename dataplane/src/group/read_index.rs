@@ -155,7 +155,7 @@ impl Group {
         let peers = self.peers.as_ref()?;
         let link = peers.links.to(self.leader()?)?;
         let asked = Boottime::now();
-        let request = link.request(Some(&self.name), question);
+        let request = link.request(Some((&self.name, self.incarnation)), question);
         let mut control = link.control.clone();
         let answer = tokio::time::timeout(ANSWER, control.read_index(request))
             .await

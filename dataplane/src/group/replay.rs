@@ -81,7 +81,7 @@ impl Replay {
             membership: StoredMembership::default(),
             format_level: self.catalog.format_level(),
             departed,
-            signing_key: self.catalog.signing_key(),
+            signing_key: self.catalog.secret().bytes(),
             archived_below: index + 1,
             databases: databases.iter().map(Captured::database).collect(),
             path: file.to_owned(),

@@ -10,7 +10,7 @@
 //! CRASH: the old file or the new one is there, never a half; the log is purged only after the new one is.
 
 use super::Error;
-use super::catalog::{Database, Origin, Parts, SigningKey, State};
+use super::catalog::{Database, Origin, Parts, State};
 use crate::base::Checkpoint;
 use crate::durable;
 use crate::entry::{self, Limits};
@@ -42,7 +42,7 @@ pub(super) const NAME: &str = "snapshot";
 pub(super) struct Loaded {
     pub(super) format_level: u32,
     pub(super) departed: BTreeSet<u64>,
-    pub(super) signing_key: Option<SigningKey>,
+    pub(super) signing_key: Option<[u8; 32]>,
     pub(super) archived_below: u64,
     pub(super) databases: Vec<Arc<Database>>,
 }
@@ -60,7 +60,7 @@ pub(crate) struct Captured {
     pub(super) membership: StoredMembership,
     pub(super) format_level: u32,
     pub(super) departed: BTreeSet<u64>,
-    pub(super) signing_key: Option<SigningKey>,
+    pub(super) signing_key: Option<[u8; 32]>,
     pub(super) archived_below: u64,
     pub(super) databases: Vec<CapturedDatabase>,
     pub(super) path: PathBuf,

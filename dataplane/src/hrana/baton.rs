@@ -5,7 +5,7 @@
 //! The MAC is over a domain word, the first 25 bytes and the database's id, so a baton is good for one
 //! stream of one database, and for one request. Every node of the group can tell on which one the stream is.
 
-use super::key::NodeKey;
+use crate::secret::Secret;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use orion_api::{DatabaseId, NodeId};
@@ -33,7 +33,7 @@ pub struct Forged;
 
 impl Baton {
     /// The text for the client.
-    pub fn sign(self, database: DatabaseId, key: &NodeKey) -> String {
+    pub fn sign(self, database: DatabaseId, key: &Secret) -> String {
         let mut bytes = [0; BYTES];
         let body = self.body();
         bytes[..BODY].copy_from_slice(&body);
@@ -42,7 +42,7 @@ impl Baton {
     }
 
     /// Reads what a client shows. Takes the same time whichever byte is wrong.
-    pub fn verify(text: &str, database: DatabaseId, key: &NodeKey) -> Result<Baton, Forged> {
+    pub fn verify(text: &str, database: DatabaseId, key: &Secret) -> Result<Baton, Forged> {
         let mut bytes = [0; BYTES];
         let length = URL_SAFE_NO_PAD
             .decode_slice(text, &mut bytes)
@@ -89,16 +89,16 @@ mod tests {
 
     #[test]
     fn own_batons_verify() {
-        let (key, database) = (NodeKey::from_bytes([1; 32]), DatabaseId::from_bytes([2; 16]));
+        let (key, database) = (Secret::from_bytes([1; 32]), DatabaseId::from_bytes([2; 16]));
         let text = BATON.sign(database, &key);
         assert_eq!(Baton::verify(&text, database, &key), Ok(BATON));
     }
 
     #[test]
     fn batons_of_another_node_or_database_do_not() {
-        let (key, database) = (NodeKey::from_bytes([1; 32]), DatabaseId::from_bytes([2; 16]));
+        let (key, database) = (Secret::from_bytes([1; 32]), DatabaseId::from_bytes([2; 16]));
         let text = BATON.sign(database, &key);
-        let other = NodeKey::from_bytes([9; 32]);
+        let other = Secret::from_bytes([9; 32]);
         assert_eq!(Baton::verify(&text, database, &other), Err(Forged));
         assert_eq!(
             Baton::verify(&text, DatabaseId::from_bytes([3; 16]), &key),
@@ -109,7 +109,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_changed_bit_is_found(bit in 0usize..BYTES * 8) {
-            let (key, database) = (NodeKey::from_bytes([1; 32]), DatabaseId::from_bytes([2; 16]));
+            let (key, database) = (Secret::from_bytes([1; 32]), DatabaseId::from_bytes([2; 16]));
             let mut bytes = URL_SAFE_NO_PAD.decode(BATON.sign(database, &key)).expect("own text");
             bytes[bit / 8] ^= 1 << (bit % 8);
             let text = URL_SAFE_NO_PAD.encode(bytes);
@@ -118,7 +118,7 @@ mod tests {
 
         #[test]
         fn any_text_is_refused(text in ".{0,200}") {
-            let (key, database) = (NodeKey::from_bytes([1; 32]), DatabaseId::from_bytes([2; 16]));
+            let (key, database) = (Secret::from_bytes([1; 32]), DatabaseId::from_bytes([2; 16]));
             prop_assert_eq!(Baton::verify(&text, database, &key), Err(Forged));
         }
     }

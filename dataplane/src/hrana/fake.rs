@@ -3,6 +3,7 @@
 
 use super::target::{StreamTarget, Target};
 use crate::database::{Error, Finished, Position, Progress, Recorded, RequestOptions, Work, WorkResult};
+use crate::secret::Secret;
 use crate::sql::{Connection, Options, Role};
 use crate::vfs::memory::Memory;
 use bytes::Bytes;
@@ -16,6 +17,7 @@ use std::time::Duration;
 #[derive(Clone)]
 pub(crate) struct Fake {
     id: DatabaseId,
+    secret: Secret,
     memory: Memory,
     shared: Arc<Shared>,
 }
@@ -38,6 +40,7 @@ impl Fake {
     pub(crate) fn new() -> Fake {
         Fake {
             id: DatabaseId::random(),
+            secret: Secret::random(),
             memory: Memory::new(),
             shared: Arc::default(),
         }
@@ -97,6 +100,10 @@ impl Target for Fake {
 
     fn id(&self) -> DatabaseId {
         self.id
+    }
+
+    fn secret(&self) -> &Secret {
+        &self.secret
     }
 
     async fn run<W: Work>(&self, mut work: W, options: &RequestOptions) -> WorkResult<W> {

@@ -11,7 +11,6 @@ mod baton;
 mod dump;
 #[cfg(test)]
 pub(crate) mod fake;
-mod key;
 mod plan;
 mod request_hash;
 mod result;
@@ -24,7 +23,6 @@ pub mod token;
 mod unit;
 
 pub use dump::Dump;
-pub use key::NodeKey;
 pub use plan::Plan;
 pub use request_hash::request_hash;
 pub use service::{Answer, Outcomes, Service, idempotency_key};

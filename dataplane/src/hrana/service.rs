@@ -8,7 +8,6 @@
 //! An error here ends the stream, as Hrana's specification says of HTTP errors. A client that goes away
 //! drops the future, which ends it too.
 
-use super::key::NodeKey;
 use super::plan::Plan;
 use super::request_hash::request_hash;
 use super::seats::{Full, Seat, Seats};
@@ -26,7 +25,6 @@ use std::time::{Duration, Instant};
 
 /// Runs pipelines; one for a node.
 pub struct Service<T: Target> {
-    key: NodeKey,
     replies: Arc<Room>,
     streams: Streams<Stream<T::Stream>>,
     seats: Seats,
@@ -90,18 +88,12 @@ impl<S> Stream<S> {
 
 impl<T: Target> Service<T> {
     /// No stream is open. What is answered has `replies` together.
-    pub fn new(node: NodeId, key: NodeKey, limits: StreamLimits, replies: Arc<Room>) -> Service<T> {
+    pub fn new(node: NodeId, limits: StreamLimits, replies: Arc<Room>) -> Service<T> {
         Service {
             replies,
-            streams: Streams::new(node, key.clone(), limits),
+            streams: Streams::new(node, limits),
             seats: Seats::new(limits.connected_per_node, limits.connected_per_database),
-            key,
         }
-    }
-
-    /// The group's secret.
-    pub fn key(&self) -> &NodeKey {
-        &self.key
     }
 
     /// Room of what is answered and not yet read.
@@ -154,7 +146,9 @@ impl<T: Target> Service<T> {
             // The Go client sends an empty baton for none.
             None | Some("") => Ok((None, Stream::new())),
             Some(baton) => {
-                let (lease, stream) = self.streams.take(baton, database.id(), Instant::now())?;
+                let (lease, stream) =
+                    self.streams
+                        .take(baton, database.id(), database.secret(), Instant::now())?;
                 Ok((Some(lease), stream))
             }
         }
@@ -175,7 +169,7 @@ impl<T: Target> Service<T> {
         let unit = Unit::new(plan, options.access, Arc::clone(&self.replies));
         let finished = self.place(database, &mut stream, unit, options).await?;
         let baton = (!closes).then(|| {
-            let lease = lease.unwrap_or_else(|| self.streams.open(database.id()));
+            let lease = lease.unwrap_or_else(|| self.streams.open(database.id(), database.secret()));
             lease.give_back(stream, Instant::now())
         });
         let (fresh, share) = finished.work.into_outcomes();

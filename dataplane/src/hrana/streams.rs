@@ -16,7 +16,7 @@
 //! [`Streams::expire`]; time-outs of open transactions are the database's.
 
 use super::baton::Baton;
-use super::key::NodeKey;
+use crate::secret::Secret;
 use orion_api::{Code, DatabaseId, NodeId};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
@@ -111,7 +111,6 @@ impl StreamError {
 /// The table.
 pub struct Streams<S: Kept> {
     node: NodeId,
-    key: NodeKey,
     limits: StreamLimits,
     table: Arc<Mutex<Table<S>>>,
 }
@@ -145,7 +144,7 @@ struct Idle<S> {
 
 impl<S: Kept> Streams<S> {
     /// An empty table.
-    pub fn new(node: NodeId, key: NodeKey, limits: StreamLimits) -> Streams<S> {
+    pub fn new(node: NodeId, limits: StreamLimits) -> Streams<S> {
         let table = Table {
             // At random, so that batons of an earlier life of the process do not fit by chance.
             next: rand::random::<u64>() >> 1,
@@ -157,14 +156,13 @@ impl<S: Kept> Streams<S> {
         };
         Streams {
             node,
-            key,
             limits,
             table: Arc::new(Mutex::new(table)),
         }
     }
 
-    /// A new stream, lent to the caller.
-    pub fn open(&self, database: DatabaseId) -> Lease<S> {
+    /// A new stream, lent to the caller; its batons are signed with the secret of the database's group.
+    pub fn open(&self, database: DatabaseId, secret: &Secret) -> Lease<S> {
         let mut table = self.table.lock();
         let stream = table.next;
         table.next += 1;
@@ -175,7 +173,7 @@ impl<S: Kept> Streams<S> {
                 idle: None,
             },
         );
-        self.lease(stream, database)
+        self.lease(stream, database, secret)
     }
 
     /// Lends out the stream of a baton, with its state.
@@ -183,15 +181,16 @@ impl<S: Kept> Streams<S> {
         &self,
         baton: &str,
         database: DatabaseId,
+        secret: &Secret,
         now: Instant,
     ) -> Result<(Lease<S>, S), StreamError> {
-        let baton = Baton::verify(baton, database, &self.key).map_err(|_| StreamError::Forged)?;
+        let baton = Baton::verify(baton, database, secret).map_err(|_| StreamError::Forged)?;
         if baton.node != self.node {
             return Err(StreamError::Elsewhere(baton.node));
         }
         let idle = self.table.lock().take(baton)?;
         // From here on a dropped lease ends the stream.
-        let lease = self.lease(baton.stream, database);
+        let lease = self.lease(baton.stream, database, secret);
         if self.limits.is_over(&idle, now) {
             return Err(StreamError::Expired);
         }
@@ -247,11 +246,11 @@ impl<S: Kept> Streams<S> {
         self.table.lock().streams.len()
     }
 
-    fn lease(&self, stream: u64, database: DatabaseId) -> Lease<S> {
+    fn lease(&self, stream: u64, database: DatabaseId, secret: &Secret) -> Lease<S> {
         Lease {
             table: self.table.clone(),
             node: self.node,
-            key: self.key.clone(),
+            secret: secret.clone(),
             unconnected_max: self.limits.unconnected_per_node,
             stream,
             database,
@@ -315,7 +314,7 @@ impl<S: Kept> Table<S> {
 pub struct Lease<S: Kept> {
     table: Arc<Mutex<Table<S>>>,
     node: NodeId,
-    key: NodeKey,
+    secret: Secret,
     unconnected_max: usize,
     stream: u64,
     database: DatabaseId,
@@ -340,7 +339,7 @@ impl<S: Kept> Lease<S> {
             stream: self.stream,
             sequence,
         };
-        let text = baton.sign(self.database, &self.key);
+        let text = baton.sign(self.database, &self.secret);
         self.returned = true;
         text
     }
@@ -359,6 +358,10 @@ impl<S: Kept> Drop for Lease<S> {
 mod tests {
     use super::*;
 
+    fn secret() -> Secret {
+        Secret::from_bytes([1; 32])
+    }
+
     struct State(Rest);
 
     impl Kept for State {
@@ -375,20 +378,22 @@ mod tests {
             idle: IDLE,
             ..StreamLimits::default()
         };
-        Streams::new(NodeId(1), NodeKey::from_bytes([1; 32]), limits)
+        Streams::new(NodeId(1), limits)
     }
 
     #[test]
     fn each_baton_works_once() {
         let (streams, database, now) = (streams(9), DatabaseId::random(), Instant::now());
-        let first = streams.open(database).give_back(State(Rest::Connected), now);
-        let (lease, state) = streams.take(&first, database, now).expect("new");
+        let first = streams
+            .open(database, &secret())
+            .give_back(State(Rest::Connected), now);
+        let (lease, state) = streams.take(&first, database, &secret(), now).expect("new");
         let second = lease.give_back(state, now);
         assert_ne!(first, second);
-        let replayed = streams.take(&first, database, now).err();
+        let replayed = streams.take(&first, database, &secret(), now).err();
         assert_eq!(replayed, Some(StreamError::Replayed));
         assert!(
-            streams.take(&second, database, now).is_ok(),
+            streams.take(&second, database, &secret(), now).is_ok(),
             "a replay disturbed the stream"
         );
     }
@@ -396,45 +401,55 @@ mod tests {
     #[test]
     fn a_baton_is_refused_while_its_request_runs() {
         let (streams, database, now) = (streams(9), DatabaseId::random(), Instant::now());
-        let first = streams.open(database).give_back(State(Rest::Connected), now);
-        let running = streams.take(&first, database, now).expect("new");
-        let again = streams.take(&first, database, now).err();
+        let first = streams
+            .open(database, &secret())
+            .give_back(State(Rest::Connected), now);
+        let running = streams.take(&first, database, &secret(), now).expect("new");
+        let again = streams.take(&first, database, &secret(), now).err();
         assert_eq!(again, Some(StreamError::Replayed));
         let (lease, state) = running;
         let second = lease.give_back(state, now);
-        assert!(streams.take(&second, database, now).is_ok());
+        assert!(streams.take(&second, database, &secret(), now).is_ok());
     }
 
     #[test]
     fn batons_of_another_node_or_database_are_refused() {
         let (streams, database, now) = (streams(9), DatabaseId::random(), Instant::now());
-        let other = Streams::<State>::new(NodeId(1), NodeKey::from_bytes([2; 32]), StreamLimits::default());
-        let baton = other.open(database).give_back(State(Rest::Connected), now);
+        let other = Streams::<State>::new(NodeId(1), StreamLimits::default());
+        let baton = other
+            .open(database, &Secret::from_bytes([2; 32]))
+            .give_back(State(Rest::Connected), now);
         assert_eq!(
-            streams.take(&baton, database, now).err(),
+            streams.take(&baton, database, &secret(), now).err(),
             Some(StreamError::Forged)
         );
-        let baton = streams.open(database).give_back(State(Rest::Connected), now);
-        let elsewhere = streams.take(&baton, DatabaseId::random(), now).err();
+        let baton = streams
+            .open(database, &secret())
+            .give_back(State(Rest::Connected), now);
+        let elsewhere = streams.take(&baton, DatabaseId::random(), &secret(), now).err();
         assert_eq!(elsewhere, Some(StreamError::Forged));
-        assert!(streams.take(&baton, database, now).is_ok());
+        assert!(streams.take(&baton, database, &secret(), now).is_ok());
     }
 
     #[test]
     fn an_idle_stream_expires() {
         let (streams, database, now) = (streams(9), DatabaseId::random(), Instant::now());
-        let one = streams.open(database).give_back(State(Rest::Connected), now);
-        let two = streams.open(database).give_back(State(Rest::Unconnected), now);
+        let one = streams
+            .open(database, &secret())
+            .give_back(State(Rest::Connected), now);
+        let two = streams
+            .open(database, &secret())
+            .give_back(State(Rest::Unconnected), now);
         let late = now + IDLE + Duration::from_millis(1);
         assert_eq!(
-            streams.take(&one, database, late).err(),
+            streams.take(&one, database, &secret(), late).err(),
             Some(StreamError::Expired)
         );
         assert_eq!(streams.expire(now + IDLE), 0);
         assert_eq!(streams.expire(late), 1);
         assert!(streams.count() == 0);
         assert_eq!(
-            streams.take(&two, database, now).err(),
+            streams.take(&two, database, &secret(), now).err(),
             Some(StreamError::Expired)
         );
     }
@@ -442,10 +457,12 @@ mod tests {
     #[test]
     fn a_dropped_lease_ends_the_stream() {
         let (streams, database, now) = (streams(9), DatabaseId::random(), Instant::now());
-        let baton = streams.open(database).give_back(State(Rest::Connected), now);
-        drop(streams.take(&baton, database, now));
+        let baton = streams
+            .open(database, &secret())
+            .give_back(State(Rest::Connected), now);
+        drop(streams.take(&baton, database, &secret(), now));
         assert_eq!(
-            streams.take(&baton, database, now).err(),
+            streams.take(&baton, database, &secret(), now).err(),
             Some(StreamError::Expired)
         );
         assert!(streams.count() == 0);
@@ -454,23 +471,31 @@ mod tests {
     #[test]
     fn the_longest_idle_stream_without_connection_makes_room() {
         let (streams, database, now) = (streams(2), DatabaseId::random(), Instant::now());
-        let connected = streams.open(database).give_back(State(Rest::Connected), now);
+        let connected = streams
+            .open(database, &secret())
+            .give_back(State(Rest::Connected), now);
         let batons: Vec<_> = (0..3)
-            .map(|_| streams.open(database).give_back(State(Rest::Unconnected), now))
+            .map(|_| {
+                streams
+                    .open(database, &secret())
+                    .give_back(State(Rest::Unconnected), now)
+            })
             .collect();
         assert_eq!(
-            streams.take(&batons[0], database, now).err(),
+            streams.take(&batons[0], database, &secret(), now).err(),
             Some(StreamError::Expired)
         );
-        assert!(streams.take(&batons[1], database, now).is_ok());
-        assert!(streams.take(&batons[2], database, now).is_ok());
-        assert!(streams.take(&connected, database, now).is_ok());
+        assert!(streams.take(&batons[1], database, &secret(), now).is_ok());
+        assert!(streams.take(&batons[2], database, &secret(), now).is_ok());
+        assert!(streams.take(&connected, database, &secret(), now).is_ok());
     }
 
     #[test]
     fn a_transaction_expires_earlier() {
         let (streams, database, now) = (streams(9), DatabaseId::random(), Instant::now());
-        streams.open(database).give_back(State(Rest::Transaction), now);
+        streams
+            .open(database, &secret())
+            .give_back(State(Rest::Transaction), now);
         let limits = StreamLimits::default();
         assert_eq!(streams.expire(now + limits.idle_transaction), 0);
         let late = now + limits.idle_transaction + Duration::from_millis(1);
@@ -482,18 +507,26 @@ mod tests {
         let (streams, database, now) = (streams(9), DatabaseId::random(), Instant::now());
         let other = DatabaseId::random();
         for rest in [Rest::Unconnected, Rest::Transaction] {
-            streams.open(database).give_back(State(rest), now);
+            streams.open(database, &secret()).give_back(State(rest), now);
         }
-        streams.open(other).give_back(State(Rest::Connected), now);
+        streams
+            .open(other, &secret())
+            .give_back(State(Rest::Connected), now);
         assert!(!streams.make_room(database));
-        let oldest = streams.open(database).give_back(State(Rest::Connected), now);
-        let newer = streams.open(database).give_back(State(Rest::Connected), now);
+        let oldest = streams
+            .open(database, &secret())
+            .give_back(State(Rest::Connected), now);
+        let newer = streams
+            .open(database, &secret())
+            .give_back(State(Rest::Connected), now);
         assert!(streams.make_room(database));
         assert_eq!(
-            streams.take(&oldest, database, now).err(),
+            streams.take(&oldest, database, &secret(), now).err(),
             Some(StreamError::Expired)
         );
-        let lent = streams.take(&newer, database, now).expect("still there");
+        let lent = streams
+            .take(&newer, database, &secret(), now)
+            .expect("still there");
         assert!(!streams.make_room(database), "a lent stream is not at rest");
         drop(lent);
         assert!(streams.make_room(other));
@@ -508,16 +541,16 @@ mod tests {
             }
         }
         let (database, now) = (DatabaseId::random(), Instant::now());
-        let streams = Streams::new(NodeId(1), NodeKey::from_bytes([1; 32]), StreamLimits::default());
+        let streams = Streams::new(NodeId(1), StreamLimits::default());
         let rests = [(); 3].map(|()| Arc::new(Mutex::new(Rest::Transaction)));
         let batons = rests
             .clone()
-            .map(|rest| streams.open(database).give_back(Shared(rest), now));
+            .map(|rest| streams.open(database, &secret()).give_back(Shared(rest), now));
         assert!(!streams.make_room(database), "nobody loses an open transaction");
         *rests[1].lock() = Rest::Connected;
         assert!(streams.make_room(database));
         assert!(!streams.make_room(database));
-        let alive = batons.map(|baton| streams.take(&baton, database, now).is_ok());
+        let alive = batons.map(|baton| streams.take(&baton, database, &secret(), now).is_ok());
         assert_eq!(alive, [true, false, true]);
     }
 
@@ -526,11 +559,15 @@ mod tests {
         let (streams, now) = (streams(9), Instant::now());
         let (few, many) = (DatabaseId::random(), DatabaseId::random());
         assert!(!streams.make_room_on_node());
-        let open = |database| streams.open(database).give_back(State(Rest::Connected), now);
+        let open = |database| {
+            streams
+                .open(database, &secret())
+                .give_back(State(Rest::Connected), now)
+        };
         let (one, oldest, newer) = (open(few), open(many), open(many));
         assert!(streams.make_room_on_node());
-        assert!(streams.take(&oldest, many, now).is_err());
-        assert!(streams.take(&newer, many, now).is_ok());
-        assert!(streams.take(&one, few, now).is_ok());
+        assert!(streams.take(&oldest, many, &secret(), now).is_err());
+        assert!(streams.take(&newer, many, &secret(), now).is_ok());
+        assert!(streams.take(&one, few, &secret(), now).is_ok());
     }
 }

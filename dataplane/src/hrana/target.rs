@@ -1,6 +1,7 @@
 //! What Hrana needs of a database: the part of the database layer that tests replace.
 
 use crate::database::{self, Error, RequestOptions, Work, WorkResult};
+use crate::secret::Secret;
 use orion_api::{Code, DatabaseId};
 use std::future::Future;
 use std::sync::Arc;
@@ -12,6 +13,9 @@ pub trait Target: Clone + Send + Sync + 'static {
 
     /// Which it is.
     fn id(&self) -> DatabaseId;
+
+    /// The secret of its group.
+    fn secret(&self) -> &Secret;
 
     /// Runs a unit on shared connections: to its end, or until it needs a connection of its own.
     fn run<W: Work>(&self, work: W, options: &RequestOptions) -> impl Future<Output = WorkResult<W>> + Send;
@@ -43,6 +47,10 @@ impl Target for Arc<database::Database> {
 
     fn id(&self) -> DatabaseId {
         database::Database::id(self)
+    }
+
+    fn secret(&self) -> &Secret {
+        database::Database::secret(self)
     }
 
     fn run<W: Work>(&self, work: W, options: &RequestOptions) -> impl Future<Output = WorkResult<W>> + Send {

@@ -6,8 +6,8 @@
 //! the MAC over a domain word and the first 33 bytes. The epoch is in it because version numbers repeat
 //! after a promotion with loss.
 
-use super::key::NodeKey;
 use crate::database::Position;
+use crate::secret::Secret;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use orion_api::{DatabaseId, Epoch, Version};
@@ -35,7 +35,7 @@ pub enum TokenError {
 }
 
 /// The token for a position.
-pub fn encode(position: Position, key: &NodeKey) -> String {
+pub fn encode(position: Position, key: &Secret) -> String {
     let mut bytes = [0; BYTES];
     bytes[0] = VERSION;
     bytes[1..17].copy_from_slice(position.database.as_bytes());
@@ -47,7 +47,7 @@ pub fn encode(position: Position, key: &NodeKey) -> String {
 }
 
 /// The position that a token stands for, if it is one of `database`.
-pub fn decode(text: &str, database: DatabaseId, key: &NodeKey) -> Result<Position, TokenError> {
+pub fn decode(text: &str, database: DatabaseId, key: &Secret) -> Result<Position, TokenError> {
     let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| TokenError::Malformed)?;
     match bytes.first() {
         Some(&VERSION) if bytes.len() == BYTES => {}
@@ -89,14 +89,14 @@ mod tests {
 
     #[test]
     fn a_token_comes_back_as_it_went() {
-        let key = NodeKey::from_bytes([1; 32]);
+        let key = Secret::from_bytes([1; 32]);
         let text = encode(position(), &key);
         assert_eq!(decode(&text, position().database, &key), Ok(position()));
     }
 
     #[test]
     fn each_fault_has_its_own_error() {
-        let key = NodeKey::from_bytes([1; 32]);
+        let key = Secret::from_bytes([1; 32]);
         let database = position().database;
         let text = encode(position(), &key);
         let changed = |at: usize| {

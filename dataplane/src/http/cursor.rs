@@ -43,7 +43,7 @@ pub(super) async fn run<D: Databases>(
         .await?;
     let head = CursorReply {
         base_url: http.base_url(&answer, &admitted.name),
-        orion: Some(http.envelope(&answer, &admitted.asked)),
+        orion: Some(http.envelope(&answer, &admitted)),
         baton: answer.baton,
     };
     let mut lines = Lines(Vec::with_capacity(1024));

@@ -9,7 +9,7 @@
 
 use super::headers::IDEMPOTENCY_KEY;
 use super::status::{CODE, HttpError};
-use crate::peer::{Elsewhere, Link, PassError, pass_on};
+use crate::peer::{Elsewhere, Link, NotDone, PassError, pass_on};
 use async_trait::async_trait;
 use axum::Router;
 use axum::body::{Body, BodyDataStream, Bytes};
@@ -17,7 +17,7 @@ use axum::response::{IntoResponse, Response};
 use futures::{StreamExt, stream};
 use http::request::Parts;
 use http::{Request, StatusCode};
-use orion_api::{Code, NodeId};
+use orion_api::{Code, GroupName, NodeId};
 use parking_lot::Mutex;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -43,12 +43,14 @@ pub(crate) enum Leader {
 /// Where the other nodes are.
 #[async_trait]
 pub(crate) trait Leaders: Send + Sync {
-    /// Who leads now.
-    fn leader(&self) -> Leader;
+    /// The groups that this node is a member of.
+    fn groups(&self) -> Vec<GroupName>;
+    /// Who leads a group now.
+    fn leader(&self, group: &GroupName) -> Leader;
     /// The way to a node.
     fn node(&self, node: NodeId) -> Option<Arc<Link>>;
-    /// Waits until somebody else leads.
-    async fn changed(&self);
+    /// Waits until somebody else leads a group.
+    async fn changed(&self, group: &GroupName);
 }
 
 /// Answers a request, here or there.
@@ -69,7 +71,7 @@ async fn try_here(here: &Router, parts: &Parts, body: Body) -> (Response, Replay
 
 /// Whether a request that was tried here, and came to this, is another node's.
 pub(super) fn is_wanted(response: &Response, leaders: &Arc<dyn Leaders>) -> bool {
-    wants(response, &**leaders).is_some()
+    wants(response, &**leaders, &[]).is_some()
 }
 
 /// The answer to a request that was tried here, and came to this; `body` is its whole body.
@@ -81,10 +83,11 @@ pub(super) async fn go_on(
     mut response: Response,
 ) -> Response {
     let until = Instant::now() + PATIENCE;
-    while let Some(elsewhere) = wants(&response, &**leaders) {
-        let link = match elsewhere {
-            Elsewhere::Node(node) => leaders.node(node),
-            Elsewhere::Leader => match leaders.leader() {
+    let mut asked = Vec::new();
+    while let Some(elsewhere) = wants(&response, &**leaders, &asked) {
+        let link = match &elsewhere {
+            Elsewhere::Node(node) => leaders.node(*node),
+            Elsewhere::Leader(group) => match leaders.leader(group) {
                 Leader::There(link) => Some(link),
                 Leader::Here | Leader::Nobody => None,
             },
@@ -92,18 +95,32 @@ pub(super) async fn go_on(
         if let Some(link) = link {
             let (recorded, replay) = record(body);
             match pass_on(&link, again(parts, recorded)).await {
-                Ok(reply) if reply.extensions().get::<Elsewhere>().is_none() => return reply,
+                Ok(reply) if reply.extensions().get::<NotDone>().is_none() => {
+                    // Who leads another group may know the database.
+                    let Elsewhere::Leader(group) = elsewhere else {
+                        return reply;
+                    };
+                    asked.push(group);
+                    if wants(&reply, &**leaders, &asked).is_none() {
+                        return reply;
+                    }
+                    (response, body) = (reply, replay.body());
+                    continue;
+                }
                 Ok(reply) => response = reply,
                 Err(PassError::Broken(..)) if !may_be_repeated(parts) => return unknown(),
                 Err(error) => tracing::debug!(%error, "a request was not passed on; it is tried again"),
             }
             body = replay.body();
         }
-        if Instant::now() >= until || matches!(elsewhere, Elsewhere::Node(_)) {
+        let Elsewhere::Leader(group) = elsewhere else {
+            return response;
+        };
+        if Instant::now() >= until {
             return response;
         }
         // Whichever comes first: news, or the next look.
-        let _ = tokio::time::timeout(LOOK, leaders.changed()).await;
+        let _ = tokio::time::timeout(LOOK, leaders.changed(&group)).await;
         let replay;
         (response, replay) = try_here(here, parts, body).await;
         body = replay.body();
@@ -111,17 +128,26 @@ pub(super) async fn go_on(
     response
 }
 
-/// Who else might answer, if this is no answer. A database that is not known here may be one that was made a moment ago.
-fn wants(response: &Response, leaders: &dyn Leaders) -> Option<Elsewhere> {
+/// Who else might answer, if this is no answer. A database that is not known here may be one that was made a moment ago in a
+/// group whose leader was not asked yet.
+fn wants(response: &Response, leaders: &dyn Leaders, asked: &[GroupName]) -> Option<Elsewhere> {
     if let Some(elsewhere) = response.extensions().get::<Elsewhere>() {
-        return Some(*elsewhere);
+        return Some(elsewhere.clone());
     }
     let is_unknown = response.status() == StatusCode::NOT_FOUND
         && response
             .headers()
             .get(CODE)
             .is_some_and(|code| code == Code::DatabaseNotFound.as_str());
-    (is_unknown && matches!(leaders.leader(), Leader::There(_))).then_some(Elsewhere::Leader)
+    if !is_unknown {
+        return None;
+    }
+    let mut others = leaders
+        .groups()
+        .into_iter()
+        .filter(|group| !asked.contains(group));
+    let group = others.find(|group| matches!(leaders.leader(group), Leader::There(_)))?;
+    Some(Elsewhere::Leader(group))
 }
 
 /// By its method (RFC 9110, 9.2.2), which the admin API keeps to, or by its key.

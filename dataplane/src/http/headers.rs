@@ -2,7 +2,8 @@
 
 use super::status::HttpError;
 use crate::database::{Access, RequestOptions};
-use crate::hrana::{NodeKey, token};
+use crate::hrana::token;
+use crate::secret::Secret;
 use http::{HeaderMap, HeaderName};
 use orion_api::hrana::ReadPolicy;
 use orion_api::{Code, DatabaseId, LogIndex, NodeId};
@@ -38,7 +39,7 @@ pub fn parse(
     headers: &HeaderMap,
     database: DatabaseId,
     access: Access,
-    key: &NodeKey,
+    key: &Secret,
 ) -> Result<Asked, HttpError> {
     if !headers.keys().any(|name| name.as_str().starts_with(OURS)) {
         // As most requests are.
@@ -146,7 +147,7 @@ mod tests {
             let name: HeaderName = name.parse().expect("a header name");
             map.insert(name, value.parse().expect("a header value"));
         }
-        let key = NodeKey::from_bytes([1; 32]);
+        let key = Secret::from_bytes([1; 32]);
         parse(&map, DatabaseId::from_bytes([2; 16]), Access::Write, &key)
     }
 
@@ -156,7 +157,7 @@ mod tests {
             epoch: Epoch(1),
             version: Version(9),
         };
-        token::encode(position, &NodeKey::from_bytes([1; 32]))
+        token::encode(position, &Secret::from_bytes([1; 32]))
     }
 
     #[test]

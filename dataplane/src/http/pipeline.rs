@@ -83,7 +83,7 @@ pub(super) async fn answer<D: Databases>(
             Outcomes::Fresh(outcomes) => Results::Fresh(outcomes),
             Outcomes::Stored(reply) => Results::Stored(parse(reply, "a stored reply")?),
         },
-        orion: http.envelope(&answer, &admitted.asked),
+        orion: http.envelope(&answer, &admitted),
     };
     let mut buffer = Vec::with_capacity(REPLY_BYTES);
     json(&mut buffer, &reply)?;

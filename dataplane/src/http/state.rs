@@ -109,19 +109,13 @@ impl<D: Databases> Http<D> {
         parts: &Parts,
         path: Option<&str>,
     ) -> Result<Admitted<D::Database>, HttpError> {
-        if !self.service.key().is_known() {
-            return Err(HttpError::new(
-                Code::Unavailable,
-                "this node is not in its group yet; try another one",
-            ));
-        }
         let grant = self.authorize(&parts.headers)?;
         let meant = resolve::meant(&parts.headers, &parts.uri, path)?;
         let (name, database) = self.find(meant).await?;
         let access = grant
             .access(database.id(), &name)
             .map_err(|error| HttpError::new(error.code(), error.to_string()))?;
-        let mut asked = headers::parse(&parts.headers, database.id(), access, self.service.key())?;
+        let mut asked = headers::parse(&parts.headers, database.id(), access, database.secret())?;
         asked.forwarded_from = parts.extensions.get::<Forwarded>().map(|forwarded| forwarded.0);
         Ok(Admitted {
             database,
@@ -185,13 +179,14 @@ impl<D: Databases> Http<D> {
     }
 
     /// The `orion` object of a reply.
-    pub(super) fn envelope(&self, answer: &Answer, asked: &Asked) -> Envelope {
+    pub(super) fn envelope(&self, answer: &Answer, admitted: &Admitted<D::Database>) -> Envelope {
+        let asked = &admitted.asked;
         Envelope {
             node: self.settings.node.clone(),
             forwarded_from: asked.forwarded_from.map(|node| node.to_string()),
             read_policy: asked.options.read_policy,
             idempotency: idempotency(answer, asked),
-            session_token: Some(token::encode(answer.seen, self.service.key())),
+            session_token: Some(token::encode(answer.seen, admitted.database.secret())),
             freshness: Some(Freshness {
                 applied: answer.seen.version.0,
                 staleness_ms: answer.staleness.as_millis().try_into().unwrap_or(u64::MAX),

@@ -6,7 +6,7 @@
 
 use super::job::{OpenBase, materialize};
 use crate::causes;
-use crate::group::{self, Group};
+use crate::group::{self, Group, Groups};
 use orion_api::DatabaseId;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -49,6 +49,8 @@ impl Default for Options {
 /// Materializes databases of one group while this node leads it.
 pub(crate) struct Scheduler {
     group: Arc<Group>,
+    /// All of the node: together they have room for `node_bytes`.
+    groups: Arc<Groups>,
     options: Options,
     open: HashMap<DatabaseId, OpenBase>,
     retry_after: HashMap<DatabaseId, Instant>,
@@ -58,9 +60,10 @@ pub(crate) struct Scheduler {
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 impl Scheduler {
-    pub(crate) fn new(group: Arc<Group>, options: Options) -> Scheduler {
+    pub(crate) fn new(group: Arc<Group>, groups: Arc<Groups>, options: Options) -> Scheduler {
         Scheduler {
             group,
+            groups,
             options,
             open: HashMap::new(),
             retry_after: HashMap::new(),
@@ -103,7 +106,7 @@ impl Scheduler {
             .map(|database| (database.published.load().overlay_bytes, database))
             .collect();
         dirty.sort_by_key(|(bytes, database)| std::cmp::Reverse((urgent.contains(&database.id), *bytes)));
-        let mut node_bytes: u64 = dirty.iter().map(|(bytes, _)| bytes).sum();
+        let mut node_bytes = self.groups.overlay_bytes();
         let options = self.options.clone();
         dirty.retain(|(bytes, database)| {
             let snapshot = database.published.load();

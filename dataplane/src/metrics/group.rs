@@ -1,4 +1,4 @@
-//! Numbers of the group: how far its members are, and what they are sent.
+//! Numbers of the groups: how far its members are, and what they are sent.
 
 use crate::node::Node;
 use openraft::ServerState;
@@ -27,30 +27,33 @@ impl Collector for Group {
 impl Group {
     /// Only the leader knows; others show nothing.
     fn members(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let metrics = self.node.group.metrics();
-        let leads = metrics.state == ServerState::Leader;
-        let Some(progress) = metrics.replication.filter(|_| leads) else {
-            return Ok(());
-        };
-        let newest = metrics.last_log_index.unwrap_or(0);
         let (name, help) = (
             "orion_group_member_lacks_entries",
             "Entries that the leader has and another member has not confirmed",
         );
         let metric = ConstGauge::new(0u64);
         let mut family = encoder.encode_descriptor(name, help, None, metric.metric_type())?;
-        for (member, matched) in progress {
-            if member != self.node.id().0 {
-                let lacks = newest.saturating_sub(matched.map_or(0, |id| id.index));
-                let labels = [("member", NodeId(member).to_string())];
-                ConstGauge::new(lacks).encode(family.encode_family(&labels)?)?;
+        for group in self.node.groups.all().iter() {
+            let metrics = group.metrics();
+            let leads = metrics.state == ServerState::Leader;
+            let newest = metrics.last_log_index.unwrap_or(0);
+            let progress = metrics.replication.filter(|_| leads).unwrap_or_default();
+            for (member, matched) in progress {
+                if member != self.node.id().0 {
+                    let lacks = newest.saturating_sub(matched.map_or(0, |id| id.index));
+                    let labels = [
+                        ("group", group.name.to_string()),
+                        ("member", NodeId(member).to_string()),
+                    ];
+                    ConstGauge::new(lacks).encode(family.encode_family(&labels)?)?;
+                }
             }
         }
         Ok(())
     }
 
     fn sent(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let Some(peers) = &self.node.peers else {
+        let Some(peers) = self.node.peers() else {
             return Ok(());
         };
         let (name, help) = ("orion_peer_sent_bytes", "Bytes of messages to other members");

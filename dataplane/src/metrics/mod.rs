@@ -93,14 +93,14 @@ impl Collector for Numbers {
         let encoder = &mut encoder;
         self.log(encoder)?;
         self.databases(encoder)?;
-        archive::encode(&self.node.archived, encoder)?;
+        archive::encode(&self.node, encoder)?;
         self.object_store(encoder)
     }
 }
 
 impl Numbers {
     fn log(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let log = self.node.disk.counters();
+        let log = self.node.disk().counters();
         counter(
             encoder,
             "orion_log_flushes",
@@ -130,9 +130,9 @@ impl Numbers {
             encoder,
             "orion_log_disk_bytes",
             "Bytes of all segments",
-            self.node.disk.disk_bytes(),
+            self.node.disk().disk_bytes(),
         )?;
-        let is_writable = u64::from(self.node.disk.is_writable());
+        let is_writable = u64::from(self.node.disk().is_writable());
         gauge(
             encoder,
             "orion_log_writable",
@@ -200,7 +200,8 @@ impl Numbers {
             "SQL threads that run something",
             node.threads.busy() as u64,
         )?;
-        let dirty = node.group.catalog.dirty();
+        let groups = node.groups.all();
+        let dirty: Vec<_> = groups.iter().flat_map(|group| group.catalog.dirty()).collect();
         let oldest = dirty
             .iter()
             .filter_map(|database| database.published.load().changed_since)
@@ -210,7 +211,7 @@ impl Numbers {
             encoder,
             "orion_overlay_bytes",
             "Committed, not yet in the object store",
-            node.group.catalog.overlay_bytes(),
+            node.groups.overlay_bytes(),
         )?;
         gauge(
             encoder,
@@ -224,7 +225,7 @@ impl Numbers {
             "Age of the oldest such change",
             lag,
         )?;
-        let (hits, misses) = node.group.pages.cache.counts();
+        let (hits, misses) = node.pages().cache.counts();
         counter(
             encoder,
             "orion_page_cache_hits",
@@ -241,12 +242,12 @@ impl Numbers {
             encoder,
             "orion_page_cache_bytes",
             "Bytes in the page cache",
-            node.group.pages.cache.bytes(),
+            node.pages().cache.bytes(),
         )
     }
 
     fn object_store(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let metrics = self.node.store.metrics();
+        let metrics = self.node.store().metrics();
         type Read = fn(crate::store::Count) -> u64;
         let kinds: [(&str, &str, Read); 3] = [
             ("orion_object_store_requests", "Requests begun", |count| {

@@ -44,9 +44,9 @@ struct Writer {
 impl Writer {
     fn new(node: &Node, options: Options) -> Writer {
         let counters = Arc::<Counters>::default();
-        let group = Arc::clone(&node.group);
+        let group = Arc::clone(&node.home.group);
         Writer {
-            archiver: Archiver::new(group, node.store.clone(), options, Arc::clone(&counters)),
+            archiver: Archiver::new(group, node.store().clone(), options, Arc::clone(&counters)),
             counters,
         }
     }
@@ -98,11 +98,11 @@ fn face(database: &Database) -> String {
 
 /// Everything that the node applied is in the archive, to the last page.
 async fn assert_replays(node: &Node, dir: &Path) -> Replayed {
-    let recovery = recovery(&node.store, dir);
+    let recovery = recovery(node.store(), dir);
     let replayed = recovery.look(Incarnation(1)).await.expect("replayed");
     assert_eq!(replayed.end, End::Newest);
     let replayed_databases = replayed.state.databases();
-    let mut own = node.group.catalog.all();
+    let mut own = node.home.group.catalog.all();
     own.sort_by_key(|database| database.id);
     assert_eq!(
         replayed_databases.iter().map(|one| face(one)).collect::<Vec<_>>(),
@@ -114,7 +114,7 @@ async fn assert_replays(node: &Node, dir: &Path) -> Replayed {
         .filter(|(_, own)| own.is_active())
     {
         let sum = overlay::sum(&recovery.pages, &theirs.published.load_full()).await;
-        let own = overlay::sum(&node.group.pages, &own.published.load_full()).await;
+        let own = overlay::sum(&node.home.group.pages, &own.published.load_full()).await;
         assert_eq!(sum.expect("it reads"), own.expect("it reads"));
     }
     replayed
@@ -127,7 +127,7 @@ async fn do_something(node: &Arc<Node>, random: &mut StdRng) {
     match (random.random_range(0..20), some) {
         (0, _) | (_, None) => {
             let name = format!("db{}", random.random_range(0..6));
-            if node.create(&name, Limits::default(), None).await.is_ok() {
+            if node.create(None, &name, Limits::default(), None).await.is_ok() {
                 run(node, &name, &["CREATE TABLE t (id INTEGER PRIMARY KEY, v BLOB)"]).await;
             }
         }
@@ -141,7 +141,7 @@ async fn do_something(node: &Arc<Node>, random: &mut StdRng) {
         }
         (3, Some(name)) => {
             let id = node.get(&name).expect("there").id;
-            node.group.catalog.ask_for_materialization(id);
+            node.home.group.catalog.ask_for_materialization(id);
         }
         // Larger than an entry: it goes in parts.
         (4, Some(name)) => {
@@ -202,7 +202,7 @@ async fn writers_that_both_think_they_lead_make_one_chain() {
     }
     one.tick().await;
     two.tick().await;
-    let chain = chain(&node.store, 1);
+    let chain = chain(node.store(), 1);
     let mut next = 0;
     for first in chain.firsts(0, |_| true).await.expect("listed") {
         assert_eq!(first, next, "no overlap and no gap");
@@ -222,14 +222,14 @@ async fn an_object_that_ends_elsewhere_is_gone_on_from() {
     let node = node(dir.path()).await;
     let mut writer = Writer::new(&node, Options::default());
     writer.tick().await;
-    let next = node.group.archived_below();
-    node.create("app", Limits::default(), None)
+    let next = node.home.group.archived_below();
+    node.create(None, "app", Limits::default(), None)
         .await
         .expect("created");
     run(&node, "app", &["CREATE TABLE t (v)", "INSERT INTO t VALUES (1)"]).await;
     // Another leader saw only the first of these when it wrote.
-    let entries = node.group.entries(next, next, 1 << 20).expect("in the log");
-    let chain = chain(&node.store, 1);
+    let entries = node.home.group.entries(next, next, 1 << 20).expect("in the log");
+    let chain = chain(node.store(), 1);
     let object = encode(&chain.life, &entries, 7);
     assert!(chain.put(next, object).await.expect("put").is_none());
     run(&node, "app", &["INSERT INTO t VALUES (2)"]).await;
@@ -252,8 +252,8 @@ async fn after_a_gap_or_damage_nothing_is_missing() {
         do_something(&node, &mut random).await;
     }
     // The store was away, and the log was let go meanwhile.
-    node.group.snapshot().await.expect("a snapshot");
-    node.group.let_all_go().await;
+    node.home.group.snapshot().await.expect("a snapshot");
+    node.home.group.let_all_go().await;
     do_something(&node, &mut random).await;
     writer.tick().await;
     assert_eq!(writer.counters.gaps.load(Relaxed), 1);
@@ -262,7 +262,7 @@ async fn after_a_gap_or_damage_nothing_is_missing() {
     // Whoever leads next finds the newest object damaged.
     do_something(&node, &mut random).await;
     writer.tick().await;
-    let chain = chain(&node.store, 1);
+    let chain = chain(node.store(), 1);
     let newest = chain
         .firsts(0, |_| true)
         .await
@@ -271,7 +271,7 @@ async fn after_a_gap_or_damage_nothing_is_missing() {
         .expect("one");
     let path = chain.life.object(newest);
     let mut damaged = node
-        .store
+        .store()
         .get(&path)
         .await
         .expect("read")
@@ -279,20 +279,23 @@ async fn after_a_gap_or_damage_nothing_is_missing() {
         .to_vec();
     let middle = damaged.len() / 2;
     damaged[middle] ^= 1;
-    node.store.delete_all(vec![path.clone()]).await.expect("deleted");
-    node.store
+    node.store()
+        .delete_all(vec![path.clone()])
+        .await
+        .expect("deleted");
+    node.store()
         .put_if_absent(&path, damaged.into())
         .await
         .expect("put");
-    let found = recovery(&node.store, dir.path())
+    let found = recovery(node.store(), dir.path())
         .look(Incarnation(1))
         .await
         .expect("replayed");
     assert!(matches!(found.end, End::Damaged(_)), "{:?}", found.end);
-    node.group.forget_archived();
+    node.home.group.forget_archived();
     let mut writer = Writer::new(&node, Options::default());
     writer.tick().await;
-    node.create("after", Limits::default(), None)
+    node.create(None, "after", Limits::default(), None)
         .await
         .expect("created");
     writer.tick().await;
@@ -319,7 +322,7 @@ async fn what_is_old_goes_and_the_rest_replays() {
         assert_replays(&node, dir.path()).await;
     }
     assert!(writer.counters.deleted.load(Relaxed) >= 8);
-    let firsts = chain(&node.store, 1).firsts(0, |_| true).await.expect("listed");
+    let firsts = chain(node.store(), 1).firsts(0, |_| true).await.expect("listed");
     assert!(firsts.len() <= 2, "{firsts:?}");
     node.stop().await;
 }
@@ -328,16 +331,16 @@ async fn what_is_old_goes_and_the_rest_replays() {
 async fn an_idle_group_sends_no_request() {
     let dir = tempfile::tempdir().expect("a folder");
     let node = node(dir.path()).await;
-    node.create("app", Limits::default(), None)
+    node.create(None, "app", Limits::default(), None)
         .await
         .expect("created");
     let mut writer = Writer::new(&node, Options::default());
     writer.tick().await;
-    let before = node.store.metrics().requests();
+    let before = node.store().metrics().requests();
     for _ in 0..5 {
         writer.tick().await;
     }
-    assert_eq!(node.store.metrics().requests(), before);
+    assert_eq!(node.store().metrics().requests(), before);
     assert_eq!(writer.counters.loss_window(), Duration::ZERO);
     node.stop().await;
 }
@@ -348,17 +351,17 @@ async fn whoever_finds_the_seal_serves_no_more() {
     let node = node(dir.path()).await;
     let mut writer = Writer::new(&node, Options::default());
     writer.tick().await;
-    let chain = chain(&node.store, 1);
-    let next = node.group.archived_below();
+    let chain = chain(node.store(), 1);
+    let next = node.home.group.archived_below();
     let seal = encode_seal(&chain.life, next, Uuid::new_v4());
     assert!(chain.put(next, seal).await.expect("put").is_none());
-    assert!(node.group.serves());
-    node.create("app", Limits::default(), None)
+    assert!(node.home.group.serves());
+    node.create(None, "app", Limits::default(), None)
         .await
         .expect("created");
     assert!(!writer.archiver.tick().await);
-    assert!(!node.group.serves());
-    node.create("other", Limits::default(), None)
+    assert!(!node.home.group.serves());
+    node.create(None, "other", Limits::default(), None)
         .await
         .expect_err("it is over");
     node.stop().await;
@@ -369,7 +372,7 @@ async fn a_recovered_group_is_the_one_that_was() {
     let mut random = StdRng::seed_from_u64(crate::seed::seed());
     let dir = tempfile::tempdir().expect("a folder");
     let mut node = Node::start(options(dir.path())).await.expect("starts");
-    node.create("kept", Limits::default(), None)
+    node.create(None, "kept", Limits::default(), None)
         .await
         .expect("created");
     run(
@@ -382,15 +385,15 @@ async fn a_recovered_group_is_the_one_that_was() {
         for _ in 0..40 {
             do_something(&node, &mut random).await;
         }
-        let key = node.group.catalog.signing_key();
-        let store = node.store.clone();
+        let key = node.home.group.catalog.secret().bytes();
+        let store = node.store().clone();
         // An orderly stop archives everything.
         node.stop().await;
         let mut expected = Vec::new();
-        for database in node.group.catalog.all() {
+        for database in node.home.group.catalog.all() {
             let sum = match database.is_active() {
                 true => Some(
-                    overlay::sum(&node.group.pages, &database.published.load_full())
+                    overlay::sum(&node.home.group.pages, &database.published.load_full())
                         .await
                         .expect("it reads"),
                 ),
@@ -407,10 +410,10 @@ async fn a_recovered_group_is_the_one_that_was() {
         let again = recovery(&store, dir.path()).run().await.expect("the same");
         assert_eq!(again.recovered, outcome.recovered);
         node = node_without_data(dir.path()).await.expect("begins");
-        assert_eq!(node.group.incarnation, Incarnation(incarnation));
-        assert_eq!(node.group.catalog.signing_key(), key);
+        assert_eq!(node.home.group.incarnation, Incarnation(incarnation));
+        assert_eq!(node.home.group.catalog.secret().bytes(), key);
         let mut found = Vec::new();
-        for database in node.group.catalog.all() {
+        for database in node.home.group.catalog.all() {
             let snapshot = database.published.load_full();
             let is_active = database.is_active();
             assert!(
@@ -419,7 +422,7 @@ async fn a_recovered_group_is_the_one_that_was() {
             );
             let sum = match is_active {
                 true => Some(
-                    overlay::sum(&node.group.pages, &snapshot)
+                    overlay::sum(&node.home.group.pages, &snapshot)
                         .await
                         .expect("it reads"),
                 ),
@@ -448,11 +451,11 @@ async fn a_recovered_group_is_the_one_that_was() {
 async fn old_members_of_a_recovered_group_do_not_start() {
     let dir = tempfile::tempdir().expect("a folder");
     let node = Node::start(options(dir.path())).await.expect("starts");
-    node.create("app", Limits::default(), None)
+    node.create(None, "app", Limits::default(), None)
         .await
         .expect("created");
     run(&node, "app", &["CREATE TABLE t (v)"]).await;
-    let store = node.store.clone();
+    let store = node.store().clone();
     node.stop().await;
     drop(node);
     recovery(&store, dir.path()).run().await.expect("recovered");
@@ -470,10 +473,12 @@ async fn of_recoveries_at_once_one_counts() {
     let dir = tempfile::tempdir().expect("a folder");
     let node = Node::start(options(dir.path())).await.expect("starts");
     for name in ["one", "two", "three"] {
-        node.create(name, Limits::default(), None).await.expect("created");
+        node.create(None, name, Limits::default(), None)
+            .await
+            .expect("created");
         run(&node, name, &["CREATE TABLE t (v)", "INSERT INTO t VALUES (1)"]).await;
     }
-    let store = node.store.clone();
+    let store = node.store().clone();
     node.stop().await;
     drop(node);
     let folders: Vec<_> = (0..3).map(|_| tempfile::tempdir().expect("a folder")).collect();
@@ -506,7 +511,7 @@ async fn of_recoveries_at_once_one_counts() {
 async fn a_token_of_what_was_lost_is_refused() {
     let dir = tempfile::tempdir().expect("a folder");
     let node = node(dir.path()).await;
-    node.create("app", Limits::default(), None)
+    node.create(None, "app", Limits::default(), None)
         .await
         .expect("created");
     run(&node, "app", &["CREATE TABLE t (v)"]).await;
@@ -514,7 +519,7 @@ async fn a_token_of_what_was_lost_is_refused() {
     Writer::new(&node, Options::default()).tick().await;
     run(&node, "app", &["INSERT INTO t VALUES (1)"]).await;
     let lost = node.databases.find("app").expect("there").position();
-    let store = node.store.clone();
+    let store = node.store().clone();
     node.stop().await;
     drop(node);
     recovery(&store, dir.path()).run().await.expect("recovered");

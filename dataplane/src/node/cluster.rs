@@ -195,7 +195,7 @@ impl Companion {
             return Err(Error::NobodyLeads(leader));
         };
         let mut control = link.control.clone();
-        let request = link.request(Some(&self.group.name), self.wish());
+        let request = link.request(Some((&self.group.name, self.group.incarnation)), self.wish());
         match tokio::time::timeout(ANSWER, control.join(request)).await {
             Err(_) => Err(Error::NotYet("no answer in time".into())),
             Ok(Err(status)) => Err(Error::NotYet(status.message().to_owned())),

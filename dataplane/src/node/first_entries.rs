@@ -8,9 +8,9 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 /// As long as this node leads a group without a secret, gives it one.
-pub(super) async fn keep_signing_key(group: Arc<Group>, stop: CancellationToken) {
+pub(super) async fn keep_secret(group: Arc<Group>, stop: CancellationToken) {
     let mut changes = group.leadership_changes();
-    while group.catalog.signing_key().is_none() {
+    while !group.catalog.secret().is_known() {
         if group.serves() {
             let key = SetSigningKey {
                 key: Bytes::copy_from_slice(&rand::random::<[u8; 32]>()),

@@ -15,8 +15,8 @@ use crate::group;
 use crate::owner::{Chains, Founded, Founding, Incarnation, Life, Recovered};
 use crate::raft::Place;
 use crate::store::Store;
-use orion_api::NodeId;
 use orion_api::admin::Role;
+use orion_api::{GroupName, NodeId};
 use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
@@ -27,6 +27,7 @@ const LOOK: Duration = Duration::from_secs(2);
 /// What the start of a group's member looks at.
 pub(super) struct Start<'a> {
     pub(super) options: &'a Options,
+    pub(super) group: &'a GroupName,
     pub(super) node: NodeId,
     pub(super) chains: &'a Chains,
     pub(super) store: &'a Store,
@@ -37,8 +38,8 @@ pub(super) struct Start<'a> {
 impl Start<'_> {
     /// The incarnation that this node is in, or is to be in. A new one begins here if this node is the first to claim it.
     pub(super) async fn incarnation(&self) -> Result<Incarnation, Error> {
-        let group = &self.options.group;
-        let dir = self.options.data_dir.join("groups").join(group.as_str());
+        let group = self.group;
+        let dir = self.options.group_dir(group);
         let path = dir.join("incarnation");
         let file = NumberFile {
             format: "orion-incarnation-1",
@@ -67,7 +68,7 @@ impl Start<'_> {
     }
 
     async fn must_not_be_over(&self, own: Incarnation) -> Result<(), Error> {
-        let group = &self.options.group;
+        let group = self.group;
         match tokio::time::timeout(LOOK, self.chains.taken(group, own)).await {
             Ok(Ok(None)) => {}
             Ok(Ok(Some(_))) => {

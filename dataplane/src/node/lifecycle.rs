@@ -1,4 +1,4 @@
-//! Databases come and go: create, list, drop, purge.
+//! Databases of a group come and go: create, list, drop, purge.
 //!
 //! The owner and name chains in the object store decide; the group's log follows. Each step may be repeated
 //! after a crash, by the same request or by another one.
@@ -6,7 +6,7 @@
 //! CRASH: after the chains and before `Create`, the name is taken by an id that no catalog has: the next
 //! create of that name completes it. After the tombstone in the chain and before `Drop`, the next drop does.
 
-use super::Node;
+use super::Hosted;
 use crate::causes;
 use crate::clock::now_ms;
 use crate::entry::{self, Kind, Limits};
@@ -15,7 +15,7 @@ use crate::overlay::{self, Snapshot, SumError};
 use crate::owner::{Cause, Claim, NameClaim, Owner};
 use crate::page::{Chain, Checksum};
 use bytes::Bytes;
-use orion_api::{Code, DatabaseId, DatabaseName, Epoch, Version};
+use orion_api::{Code, DatabaseId, DatabaseName, Epoch, GroupName, Version};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -43,6 +43,8 @@ pub struct DatabaseInfo {
     pub id: DatabaseId,
     /// Its name.
     pub name: DatabaseName,
+    /// The group that serves it.
+    pub group: GroupName,
     /// Its epoch.
     pub epoch: Epoch,
     /// Its newest version.
@@ -82,6 +84,9 @@ pub enum LifecycleError {
     /// There is none.
     #[error("there is no database {0}")]
     NotFound(String),
+    /// This node is not a member of that group.
+    #[error("this node has no group {0}")]
+    NoGroup(GroupName),
     /// Another group, or another incarnation of this one, owns it.
     #[error("the database {0} is owned elsewhere by now")]
     NotOwner(DatabaseName),
@@ -100,6 +105,7 @@ impl LifecycleError {
             LifecycleError::Name(_) => Code::InvalidRequest,
             LifecycleError::Exists(_) => Code::DatabaseExists,
             LifecycleError::NotFound(_) => Code::DatabaseNotFound,
+            LifecycleError::NoGroup(_) => Code::NotFound,
             LifecycleError::NotOwner(_) => Code::Fenced,
             LifecycleError::Owner(_) => Code::Unavailable,
             LifecycleError::Group(group::Error::NotLeader) => Code::NotLeader,
@@ -109,29 +115,26 @@ impl LifecycleError {
     }
 }
 
-impl Node {
-    /// All databases, tombstones included where asked for, by name.
-    pub fn list(&self, with_dropped: bool) -> Vec<DatabaseInfo> {
+impl Hosted {
+    /// All databases, tombstones included where asked for, in no order.
+    pub(crate) fn list(&self, with_dropped: bool) -> Vec<DatabaseInfo> {
         let all = self.group.catalog.all();
-        let mut infos: Vec<DatabaseInfo> = all
-            .iter()
+        all.iter()
             .filter(|database| with_dropped || database.is_active())
-            .map(|database| info(database))
-            .collect();
-        infos.sort_by(|a, b| (&a.name, a.created_at_ms).cmp(&(&b.name, b.created_at_ms)));
-        infos
+            .map(|database| self.info(database))
+            .collect()
     }
 
     /// A served database by name.
-    pub fn get(&self, name: &str) -> Result<DatabaseInfo, LifecycleError> {
+    pub(super) fn get(&self, name: &str) -> Result<DatabaseInfo, LifecycleError> {
         let found = self.group.catalog.find(name);
         found
-            .map(|database| info(&database))
+            .map(|database| self.info(&database))
             .ok_or_else(|| LifecycleError::NotFound(name.to_owned()))
     }
 
     /// Creates a database. With the same `operation` it may be repeated until its outcome is known.
-    pub async fn create(
+    pub(super) async fn create(
         &self,
         name: &str,
         limits: Limits,
@@ -152,7 +155,7 @@ impl Node {
         });
         if let Some(database) = self.group.catalog.find(name.as_str()) {
             return if database.id == id {
-                Ok(info(&database))
+                Ok(self.info(&database))
             } else {
                 Err(LifecycleError::Exists(name))
             };
@@ -217,7 +220,7 @@ impl Node {
 
     /// The checksum of a database's pages as this node has them, at the newest version that is applied here. `None` if
     /// there is no such database.
-    pub(crate) async fn checksum(&self, name: &str) -> Result<Option<Summed>, SumError> {
+    pub(super) async fn checksum(&self, name: &str) -> Result<Option<Summed>, SumError> {
         let Some(database) = self.group.catalog.find(name) else {
             return Ok(None);
         };
@@ -228,7 +231,7 @@ impl Node {
 
     /// Changes a database's limits. Whoever uses it is held to them from its next statement on; a stream to
     /// the bytes of a transaction once it is opened anew.
-    pub async fn change_limits(
+    pub(super) async fn change_limits(
         &self,
         name: &str,
         change: impl FnOnce(&Limits) -> Limits,
@@ -249,11 +252,11 @@ impl Node {
             };
             self.group.write(Kind::SetLimits(set)).await?;
         }
-        Ok(info(&database))
+        Ok(self.info(&database))
     }
 
     /// Drops a database: it is not served any more, and its objects go when retention is over.
-    pub async fn drop_database(&self, name: &str) -> Result<DatabaseInfo, LifecycleError> {
+    pub(super) async fn drop_database(&self, name: &str) -> Result<DatabaseInfo, LifecycleError> {
         self.group.check_leads()?;
         let database = self
             .group
@@ -294,11 +297,11 @@ impl Node {
         self.chains
             .release_name(&database.name, database.id, operation)
             .await?;
-        Ok(info(&database))
+        Ok(self.info(&database))
     }
 
     /// Deletes the objects of databases that were dropped long enough ago, until `stop`.
-    pub(super) async fn purge_dropped(self: Arc<Node>, stop: CancellationToken) {
+    pub(super) async fn purge_dropped(self: Arc<Hosted>, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(Duration::from_secs(60));
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
             if !self.group.serves() {
@@ -308,7 +311,7 @@ impl Node {
                 let State::Dropped { at_ms } = *database.state.read() else {
                     continue;
                 };
-                if now_ms().saturating_sub(at_ms) < self.options.drop_retention.as_millis() as u64 {
+                if now_ms().saturating_sub(at_ms) < self.drop_retention.as_millis() as u64 {
                     continue;
                 }
                 if let Err(error) = self.purge(&database).await {
@@ -327,25 +330,26 @@ impl Node {
         self.group.write(Kind::Purged(purged)).await?;
         Ok(())
     }
-}
 
-fn info(database: &group::Database) -> DatabaseInfo {
-    let snapshot = database.published.load();
-    let (dropped_at_ms, purged_at_ms) = match *database.state.read() {
-        State::Active => (None, None),
-        State::Dropped { at_ms } => (Some(at_ms), None),
-        State::Purged { dropped_at_ms, at_ms } => (Some(dropped_at_ms), Some(at_ms)),
-    };
-    DatabaseInfo {
-        id: database.id,
-        name: database.name.clone(),
-        epoch: snapshot.epoch,
-        version: snapshot.version,
-        size_bytes: snapshot.extent.bytes(),
-        overlay_bytes: snapshot.overlay_bytes,
-        created_at_ms: database.created_at_ms,
-        dropped_at_ms,
-        purged_at_ms,
-        limits: **database.limits.load(),
+    fn info(&self, database: &group::Database) -> DatabaseInfo {
+        let snapshot = database.published.load();
+        let (dropped_at_ms, purged_at_ms) = match *database.state.read() {
+            State::Active => (None, None),
+            State::Dropped { at_ms } => (Some(at_ms), None),
+            State::Purged { dropped_at_ms, at_ms } => (Some(dropped_at_ms), Some(at_ms)),
+        };
+        DatabaseInfo {
+            id: database.id,
+            name: database.name.clone(),
+            group: self.group.name.clone(),
+            epoch: snapshot.epoch,
+            version: snapshot.version,
+            size_bytes: snapshot.extent.bytes(),
+            overlay_bytes: snapshot.overlay_bytes,
+            created_at_ms: database.created_at_ms,
+            dropped_at_ms,
+            purged_at_ms,
+            limits: **database.limits.load(),
+        }
     }
 }

@@ -8,6 +8,9 @@
 mod archived;
 mod cluster;
 mod first_entries;
+#[cfg(test)]
+mod groups;
+mod hosted;
 mod identity;
 mod incarnation;
 mod lifecycle;
@@ -17,18 +20,20 @@ mod several;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use crate::archive::{self, Archiver};
 use crate::base::Bases;
 use crate::database::{Databases, SqlThreads};
-use crate::group::{self, Group};
+use crate::entry::Limits;
+use crate::group::{self, Group, Groups};
 use crate::log::Disk;
-use crate::materialize::Scheduler;
-use crate::overlay::{PageCache, Pages};
-use crate::owner::{Chains, Founded, Founding, Incarnation};
+use crate::overlay::{PageCache, Pages, SumError};
+use crate::owner::Chains;
 use crate::peer::{self, Peers};
 use crate::store::Store;
-use cluster::Companion;
-use orion_api::NodeId;
+use arc_swap::ArcSwap;
+use futures::future;
+use hosted::Shared;
+use lifecycle::Summed;
+use orion_api::{GroupName, NodeId};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,39 +41,32 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Handle, Runtime};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
+pub(crate) use hosted::Hosted;
 pub use lifecycle::{DatabaseInfo, LifecycleError};
 pub use options::{Cluster, Options};
 
 /// A running node.
 pub struct Node {
-    pub(crate) group: Arc<Group>,
+    /// The group that its configuration names `group`.
+    pub(crate) home: Arc<Hosted>,
+    /// All groups that it is a member of, its home first.
+    pub(crate) groups: Arc<Groups>,
+    hosted: ArcSwap<Vec<Arc<Hosted>>>,
+    shared: Shared,
     /// The databases that it serves.
     pub databases: Arc<Databases>,
-    pub(crate) chains: Chains,
-    /// The object store, for its metrics.
-    pub store: Store,
-    pub(crate) disk: Disk,
     pub(crate) threads: Arc<SqlThreads>,
-    /// What was archived.
-    pub(crate) archived: Arc<archive::Counters>,
-    /// What it was started with.
-    pub options: Options,
-    /// The other nodes, if there can be any.
-    pub(crate) peers: Option<Arc<Peers>>,
-    tasks: TaskTracker,
-    stop: CancellationToken,
     /// Ends what peers are answered with, after everything else.
     stop_peers: CancellationToken,
-    raft_runtime: Mutex<Option<Runtime>>,
-    /// Held while a database's limits are read and changed.
-    changing_limits: tokio::sync::Mutex<()>,
+    raft_runtime: Mutex<Option<RaftRuntime>>,
 }
 
 impl std::fmt::Debug for Node {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Node")
-            .field("group", &self.group.name)
+            .field("home", &self.home.group.name)
             .finish_non_exhaustive()
     }
 }
@@ -132,17 +130,14 @@ pub enum Error {
     BeingRecovered(orion_api::GroupName),
     /// What a recovered group begins with.
     #[error("what was recovered cannot be fetched")]
-    Seed(#[from] archive::Error),
+    Seed(#[from] crate::archive::Error),
     /// The other nodes.
     #[error(transparent)]
     Peers(#[from] peer::Error),
 }
 
-/// How long the local snapshot at the stop may take.
-const LAST_SNAPSHOT: Duration = Duration::from_secs(10);
-
 impl Node {
-    /// Starts. A node that is alone in its group leads it when this returns; one of several goes on to find the others.
+    /// Starts. A node that is alone in its groups leads them when this returns; one of several goes on to find the others.
     pub async fn start(options: Options) -> Result<Arc<Node>, Error> {
         crate::sql::compile_options::check()?;
         let dir = &options.data_dir;
@@ -157,167 +152,168 @@ impl Node {
         let temp_dir = options.database.temp_dir.clone();
         std::fs::create_dir_all(&temp_dir).map_err(io("create", &temp_dir))?;
         let store = Store::open(&options.store)?;
-        let chains = Chains::new(store.clone());
         let bases = Arc::new(Bases::new(store.clone(), options.base.clone()));
         let cache = PageCache::new(options.page_cache_bytes);
-        let runtime = Handle::current();
-        let pages = Arc::new(Pages::new(cache, bases, runtime, options.base_timeout));
-        let (tasks, stop, stop_peers) = (
-            TaskTracker::new(),
-            CancellationToken::new(),
-            CancellationToken::new(),
-        );
-        let log = disk.group(options.group.as_str());
-        let start = incarnation::Start {
-            options: &options,
-            node: id,
-            chains: &chains,
-            store: &store,
-            is_begun: log.is_begun(),
-        };
-        let incarnation = start.incarnation().await?;
+        let pages = Arc::new(Pages::new(cache, bases, Handle::current(), options.base_timeout));
+        let stop_peers = CancellationToken::new();
         let (raft_runtime, peers) = match &options.cluster {
             None => (None, None),
             Some(cluster) => {
-                let runtime = raft_runtime().map_err(io("start Raft's threads for", dir))?;
-                let peers = listen(&options, cluster, (id, incarnation), &runtime, &stop_peers).await?;
+                let runtime = RaftRuntime::start().map_err(io("start Raft's threads for", dir))?;
+                let peers = listen(&options, cluster, id, &runtime.handle(), &stop_peers).await?;
                 (Some(runtime), Some(peers))
             }
         };
-        let raft_handle = raft_runtime
+        let raft = raft_runtime
             .as_ref()
-            .map_or_else(Handle::current, |runtime| runtime.handle().clone());
-        let start = group::Start {
-            name: options.group.clone(),
-            incarnation,
-            node: id,
-            format_level: options.format_level,
-            log,
-            dir: dir.join("groups").join(options.group.as_str()),
-            pages,
-            peers: peers.clone(),
-            options: options.snapshots(),
-        };
-        let group = start_group(start, &chains, &raft_handle).await?;
-        match (&options.cluster, &peers) {
-            (Some(cluster), Some(peers)) => {
-                let companion = Companion {
-                    group: Arc::clone(&group),
-                    peers: Arc::clone(peers),
-                    chains: chains.clone(),
-                    cluster: cluster.clone(),
-                };
-                tasks.spawn(companion.run(stop.clone()));
-            }
-            _ => group.wait_until_serving().await?,
-        }
-        tasks.spawn(first_entries::keep_signing_key(Arc::clone(&group), stop.clone()));
-        tasks.spawn(first_entries::keep_format_level(
-            Arc::clone(&group),
-            options.raise_format,
-            stop.clone(),
-        ));
+            .map_or_else(Handle::current, RaftRuntime::handle);
         let threads = SqlThreads::start(options.sql_threads).map_err(io("start SQL threads for", dir))?;
-        let settings = options.database.clone();
-        let databases = Databases::new(Arc::clone(&group), Arc::clone(&threads), settings, tasks.clone());
-        tasks.spawn(Arc::clone(&group).keep_log_short(stop.clone()));
-        tasks.spawn(Scheduler::new(Arc::clone(&group), options.materialize()).run(stop.clone()));
-        tasks.spawn(Arc::clone(&databases).close_idle(stop.clone()));
-        let archived = Arc::<archive::Counters>::default();
-        if let Some(options) = options.archive.clone() {
-            let archiver = Archiver::new(Arc::clone(&group), store.clone(), options, Arc::clone(&archived));
-            tasks.spawn(archiver.run(stop.clone()));
-        }
-        let node = Arc::new(Node {
-            group,
-            databases,
-            changing_limits: tokio::sync::Mutex::default(),
-            chains,
-            store,
-            disk,
-            threads,
-            archived,
+        let (groups, tasks, stop) = (
+            Arc::<Groups>::default(),
+            TaskTracker::new(),
+            CancellationToken::new(),
+        );
+        let databases = Databases::new(
+            Arc::clone(&groups),
+            Arc::clone(&threads),
+            options.database.clone(),
+            tasks.clone(),
+        );
+        let shared = Shared {
             options,
+            node: id,
+            disk,
+            chains: Chains::new(store.clone()),
+            store,
+            pages,
             peers,
+            raft,
+            groups: Arc::clone(&groups),
             tasks,
             stop,
+        };
+        let home = shared.host(&shared.options.group).await?;
+        let mut hosted = vec![Arc::clone(&home)];
+        for name in &shared.options.more_groups {
+            hosted.push(shared.host(name).await?);
+        }
+        shared
+            .tasks
+            .spawn(Arc::clone(&databases).close_idle(shared.stop.clone()));
+        Ok(Arc::new(Node {
+            home,
+            groups,
+            hosted: ArcSwap::from_pointee(hosted),
+            shared,
+            databases,
+            threads,
             stop_peers,
             raft_runtime: Mutex::new(raft_runtime),
-        });
-        node.tasks
-            .spawn(Arc::clone(&node).purge_dropped(node.stop.clone()));
-        Ok(node)
+        }))
     }
 
     /// Its id.
     pub fn id(&self) -> NodeId {
-        self.group.node
+        self.shared.node
     }
 
-    /// Waits until the group has outgrown this release, and says so: this process can only end.
+    /// What it was started with.
+    pub fn options(&self) -> &Options {
+        &self.shared.options
+    }
+
+    /// The object store, for its metrics.
+    pub fn store(&self) -> &Store {
+        &self.shared.store
+    }
+
+    /// The other nodes, if there can be any.
+    pub(crate) fn peers(&self) -> Option<&Arc<Peers>> {
+        self.shared.peers.as_ref()
+    }
+
+    pub(crate) fn pages(&self) -> &Pages {
+        &self.shared.pages
+    }
+
+    pub(crate) fn disk(&self) -> &Disk {
+        &self.shared.disk
+    }
+
+    /// All groups that it is a member of, its home first.
+    pub(crate) fn hosted(&self) -> Arc<Vec<Arc<Hosted>>> {
+        self.hosted.load_full()
+    }
+
+    /// A group by name.
+    pub(crate) fn hosted_named(&self, name: &GroupName) -> Option<Arc<Hosted>> {
+        self.hosted
+            .load()
+            .iter()
+            .find(|hosted| hosted.group.name == *name)
+            .cloned()
+    }
+
+    /// Waits until a group has outgrown this release, and says so: this process can only end.
     pub async fn outgrown(&self) -> Error {
-        Error::Group(self.group.outgrown().await)
+        let hosted = self.hosted();
+        let waits = hosted.iter().map(|hosted| Box::pin(hosted.group.outgrown()));
+        Error::Group(future::select_all(waits).await.0)
     }
 
-    /// True while strong reads and writes are served, here or by passing them on.
+    /// True while strong reads and writes of all groups are served, here or by passing them on.
     pub fn is_ready(&self) -> bool {
-        let serves = self.group.serves() || (self.peers.is_some() && self.group.leader().is_some());
-        serves && self.group.catalog.signing_key().is_some() && !self.disk.is_poisoned()
+        let is_served = |group: &Group| {
+            let serves = group.serves() || (self.peers().is_some() && group.leader().is_some());
+            serves && group.catalog.secret().is_known()
+        };
+        self.groups.all().iter().all(|group| is_served(group)) && !self.disk().is_poisoned()
     }
 
-    /// Waits until the group has the secret that signs batons and session tokens.
-    pub async fn wait_for_signing_key(&self) {
-        let has_key = || self.group.catalog.signing_key().is_some();
-        self.group.wait_applied(has_key).await;
+    /// Waits until its groups have the secrets that sign batons and session tokens.
+    pub async fn wait_for_secrets(&self) {
+        for group in self.groups.all().iter() {
+            group.wait_applied(|| group.catalog.secret().is_known()).await;
+        }
     }
 
-    /// Lets another node lead, if this one does and there is another that can. The first step to the end: it does not ask to
+    /// Lets other nodes lead, where this one does and there is another that can. The first step to the end: it does not ask to
     /// lead any more.
     pub async fn hand_over(&self) {
-        if self.peers.is_none() {
-            return;
-        }
-        self.group.stop_campaigning();
-        if self.group.serves() && self.group.hand_over(None).await {
-            tracing::info!(group = %self.group.name, "another node leads now");
+        if self.peers().is_some() {
+            let hosted = self.hosted();
+            future::join_all(hosted.iter().map(|hosted| hosted.hand_over())).await;
         }
     }
 
     /// Stops: no new work, what is in flight is answered, then the log is closed.
     pub async fn stop(&self) {
-        self.stop.cancel();
-        if let Some(peers) = &self.peers
+        let tasks = &self.shared.tasks;
+        self.shared.stop.cancel();
+        if let Some(peers) = self.peers()
             && tokio::time::timeout(Duration::from_secs(5), peers.finish_forwarded())
                 .await
                 .is_err()
         {
             tracing::warn!("some requests of other nodes were not answered in time");
         }
-        self.tasks.close();
-        if tokio::time::timeout(Duration::from_secs(10), self.tasks.wait())
+        tasks.close();
+        if tokio::time::timeout(Duration::from_secs(10), tasks.wait())
             .await
             .is_err()
         {
             tracing::warn!("some tasks did not stop in time");
         }
-        // Where there are others, they wait for this leader to go.
-        if self.peers.is_none() && self.group.has_disk_room() {
-            match tokio::time::timeout(LAST_SNAPSHOT, self.group.snapshot()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => {
-                    tracing::warn!(%error, "no local snapshot at the stop; the next start replays the log");
-                }
-                Err(_) => {
-                    tracing::warn!("no local snapshot in time at the stop; the next start replays the log")
-                }
+        for hosted in self.hosted().iter() {
+            // Where there are others, they wait for this leader to go.
+            if self.peers().is_none() {
+                hosted.last_snapshot().await;
             }
+            hosted.group.stop().await;
         }
-        self.group.stop().await;
         self.stop_peers.cancel();
-        if let Some(runtime) = self.raft_runtime.lock().take() {
-            runtime.shutdown_background();
-        }
-        let (threads, disk) = (Arc::clone(&self.threads), &self.disk);
+        drop(self.raft_runtime.lock().take());
+        let (threads, disk) = (Arc::clone(&self.threads), self.disk());
         tokio::task::block_in_place(|| {
             threads.stop();
             disk.close();
@@ -325,22 +321,108 @@ impl Node {
     }
 }
 
+/// Databases of all groups.
+impl Node {
+    /// All databases, tombstones included where asked for, by name.
+    pub fn list(&self, with_dropped: bool) -> Vec<DatabaseInfo> {
+        let hosted = self.hosted();
+        let mut infos: Vec<DatabaseInfo> = hosted
+            .iter()
+            .flat_map(|hosted| hosted.list(with_dropped))
+            .collect();
+        infos.sort_by(|a, b| (&a.name, a.created_at_ms).cmp(&(&b.name, b.created_at_ms)));
+        infos
+    }
+
+    /// A served database by name.
+    pub fn get(&self, name: &str) -> Result<DatabaseInfo, LifecycleError> {
+        self.of(name).get(name)
+    }
+
+    /// Creates a database in a group; none: in the home. With the same `operation` it may be repeated until its outcome is known.
+    pub async fn create(
+        &self,
+        group: Option<&GroupName>,
+        name: &str,
+        limits: Limits,
+        operation: Option<Uuid>,
+    ) -> Result<DatabaseInfo, LifecycleError> {
+        let hosted = match group {
+            None => Arc::clone(&self.home),
+            Some(group) => self
+                .hosted_named(group)
+                .ok_or_else(|| LifecycleError::NoGroup(group.clone()))?,
+        };
+        hosted.create(name, limits, operation).await
+    }
+
+    /// The checksum of a database's pages as this node has them, at the newest version that is applied here. `None` if
+    /// there is no such database.
+    pub(crate) async fn checksum(&self, name: &str) -> Result<Option<Summed>, SumError> {
+        self.of(name).checksum(name).await
+    }
+
+    /// Changes a database's limits. Whoever uses it is held to them from its next statement on; a stream to
+    /// the bytes of a transaction once it is opened anew.
+    pub async fn change_limits(
+        &self,
+        name: &str,
+        change: impl FnOnce(&Limits) -> Limits,
+    ) -> Result<DatabaseInfo, LifecycleError> {
+        self.of(name).change_limits(name, change).await
+    }
+
+    /// Drops a database: it is not served any more, and its objects go when retention is over.
+    pub async fn drop_database(&self, name: &str) -> Result<DatabaseInfo, LifecycleError> {
+        self.of(name).drop_database(name).await
+    }
+
+    /// The group that has a database of this name; if there is none, the home, which says so.
+    pub(crate) fn of(&self, name: &str) -> Arc<Hosted> {
+        let hosted = self.hosted.load();
+        let its = hosted
+            .iter()
+            .find(|hosted| hosted.group.catalog.find(name).is_some());
+        Arc::clone(its.unwrap_or(&self.home))
+    }
+}
+
 /// Raft's own threads, so that a heartbeat never waits behind queries. Few: an entry goes through a dozen tasks, and each that
-/// runs on another thread than the one before costs more than what it does.
-fn raft_runtime() -> std::io::Result<Runtime> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads((cores / 4).clamp(1, 4))
-        .thread_name("orion-raft")
-        .enable_all()
-        .build()
+/// runs on another thread than the one before costs more than what it does. Dropped, they end, and nobody waits for them.
+struct RaftRuntime(Option<Runtime>);
+
+impl RaftRuntime {
+    fn start() -> std::io::Result<RaftRuntime> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads((cores / 4).clamp(1, 4))
+            .thread_name("orion-raft")
+            .enable_all()
+            .build()?;
+        Ok(RaftRuntime(Some(runtime)))
+    }
+
+    fn handle(&self) -> Handle {
+        // It is there until this is dropped.
+        self.0
+            .as_ref()
+            .map_or_else(Handle::current, |runtime| runtime.handle().clone())
+    }
+}
+
+impl Drop for RaftRuntime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 async fn listen(
     options: &Options,
     cluster: &Cluster,
-    id: (NodeId, Incarnation),
-    runtime: &Runtime,
+    id: NodeId,
+    runtime: &Handle,
     stop: &CancellationToken,
 ) -> Result<Arc<Peers>, Error> {
     let address = cluster.listen;
@@ -355,26 +437,10 @@ async fn listen(
     let source = Some(address.ip()).filter(|ip| !ip.is_unspecified());
     let own = peer::own(id, cluster.advertise.clone(), options.format_level);
     let threads = peer::Threads {
-        raft: runtime.handle().clone(),
+        raft: runtime.clone(),
         requests: Handle::current(),
     };
     let peers = Peers::new(own, source, incoming, threads, cluster.tls.clone())?;
     runtime.spawn(Arc::clone(&peers).serve(listener, stop.clone()));
     Ok(peers)
-}
-
-/// Starts the group where Raft's tasks are to run.
-async fn start_group(start: group::Start, chains: &Chains, handle: &Handle) -> Result<Arc<Group>, Error> {
-    let is_first = start.incarnation == Incarnation(1);
-    if start.peers.is_none() && is_first && !start.log.is_begun() {
-        let founding = Founding::first(start.name.clone(), start.node);
-        if let Founded::By(founder) = chains.found(&founding).await? {
-            return Err(Error::OtherFounder {
-                group: start.name,
-                founder,
-            });
-        }
-    }
-    let started = handle.spawn(Group::start(start)).await;
-    Ok(started.unwrap_or_else(|error| Err(group::Error::Stopped(error.to_string())))?)
 }

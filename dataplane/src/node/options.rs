@@ -11,8 +11,10 @@ use std::time::Duration;
 pub struct Options {
     /// Where log, local snapshots and temporary files lie.
     pub data_dir: PathBuf,
-    /// The group that it serves.
+    /// Its home: the group where databases are created if nothing else is said.
     pub group: GroupName,
+    /// Other groups that it is a member of.
+    pub more_groups: Vec<GroupName>,
     /// The object store.
     pub store: store::Config,
     /// The log.
@@ -71,6 +73,7 @@ impl Options {
             database: database::Options::new(data_dir.join("tmp")),
             data_dir,
             group,
+            more_groups: Vec::new(),
             store,
             log: log::Options::default(),
             base: base::Options::default(),
@@ -89,6 +92,11 @@ impl Options {
             raise_format: true,
             materialize,
         }
+    }
+
+    /// Where local snapshots of a group lie.
+    pub(super) fn group_dir(&self, group: &GroupName) -> PathBuf {
+        self.data_dir.join("groups").join(group.as_str())
     }
 
     /// When there are local snapshots.

@@ -45,7 +45,7 @@ async fn group(dir: &Path, addresses: &[SocketAddr]) -> Vec<Arc<Node>> {
     }
     for node in &nodes {
         let all_vote = || {
-            let metrics = node.group.metrics();
+            let metrics = node.home.group.metrics();
             metrics.membership_config.membership().voter_ids().count() == addresses.len()
         };
         wait(node, "all vote", all_vote).await;
@@ -55,7 +55,7 @@ async fn group(dir: &Path, addresses: &[SocketAddr]) -> Vec<Arc<Node>> {
 
 /// Waits until a condition holds that looks at what is applied.
 async fn wait(node: &Node, what: &str, condition: impl Fn() -> bool) {
-    let waiting = node.group.wait_applied(condition);
+    let waiting = node.home.group.wait_applied(condition);
     tokio::time::timeout(Duration::from_secs(30), waiting)
         .await
         .expect(what);
@@ -63,7 +63,9 @@ async fn wait(node: &Node, what: &str, condition: impl Fn() -> bool) {
 
 /// The one that leads.
 async fn leader(nodes: &[Arc<Node>]) -> &Arc<Node> {
-    let serving = nodes.iter().map(|node| Box::pin(node.group.wait_until_serving()));
+    let serving = nodes
+        .iter()
+        .map(|node| Box::pin(node.home.group.wait_until_serving()));
     let first = futures::future::select_all(serving);
     let (served, number, _) = tokio::time::timeout(Duration::from_secs(30), first)
         .await
@@ -87,21 +89,21 @@ async fn a_voter_that_was_started_again_waits() {
     let began = Instant::now();
     let third = start(dir.path(), &addresses, 2).await;
     // Somebody with the newest log asks, in a much later term.
-    let newest = third.group.metrics().last_applied;
+    let newest = third.home.group.metrics().last_applied;
     let request = |transfer| {
         let mut request = VoteRequest::new(Vote::new(1000, nodes[0].id().0), newest);
         request.leadership_transfer = transfer;
         request
     };
     for pre in [true, false] {
-        let voted = Member::vote(&*third.group, request(false), pre).await;
+        let voted = Member::vote(&*third.home.group, request(false), pre).await;
         assert!(
             began.elapsed() >= LEASE || voted.is_err(),
             "{voted:?} after {:?}",
             began.elapsed()
         );
     }
-    let voted = Member::vote(&*third.group, request(true), true).await;
+    let voted = Member::vote(&*third.home.group, request(true), true).await;
     assert!(voted.is_ok(), "the leader itself wants it");
     nodes.push(third);
     stop(nodes).await;
@@ -115,12 +117,13 @@ async fn only_a_leader_says_up_to_where_to_read() {
     let mut answered = 0;
     for node in &nodes {
         for by_quorum in [true, false] {
-            let leads = node.group.serves();
-            let said = Member::read_index(&*node.group, ReadIndex { by_quorum }).await;
+            let leads = node.home.group.serves();
+            let said = Member::read_index(&*node.home.group, ReadIndex { by_quorum }).await;
             assert_eq!(said.is_ok(), leads, "{said:?}");
             answered += usize::from(said.is_ok());
         }
-        node.group
+        node.home
+            .group
             .catch_up(false)
             .await
             .expect("every member can catch up");
@@ -142,7 +145,7 @@ async fn who_was_removed_is_not_taken_in_again() {
     let wish = Join {
         node: removed.id().0,
         address: removed
-            .options
+            .options()
             .cluster
             .as_ref()
             .expect("several")
@@ -152,25 +155,35 @@ async fn who_was_removed_is_not_taken_in_again() {
         format_level: crate::entry::FORMAT_LEVEL,
     };
     // It runs on, and asks to be taken in by itself.
-    first.group.remove_member(removed.id()).await.expect("removed");
-    first.group.take_in(wish.clone()).await.expect_err("it left");
+    first
+        .home
+        .group
+        .remove_member(removed.id())
+        .await
+        .expect("removed");
+    first.home.group.take_in(wish.clone()).await.expect_err("it left");
     // Also by another leader, and after restarts from a local snapshot.
     let removed = removed.id();
-    assert!(first.group.hand_over(None).await, "the other one leads");
+    assert!(first.home.group.hand_over(None).await, "the other one leads");
     let second = leader(&nodes).await;
-    second.group.take_in(wish.clone()).await.expect_err("it left");
+    second
+        .home
+        .group
+        .take_in(wish.clone())
+        .await
+        .expect_err("it left");
     for number in 0..addresses.len() {
         let node = nodes.remove(number);
         if node.id() != removed {
-            node.group.snapshot().await.expect("a snapshot");
+            node.home.group.snapshot().await.expect("a snapshot");
         }
         node.stop().await;
         drop(node);
         nodes.insert(number, start(dir.path(), &addresses, number).await);
     }
     let third = leader(&nodes).await;
-    third.group.take_in(wish).await.expect_err("it left");
-    let metrics = third.group.metrics();
+    third.home.group.take_in(wish).await.expect_err("it left");
+    let metrics = third.home.group.metrics();
     assert!(
         metrics
             .membership_config
@@ -195,12 +208,13 @@ async fn the_level_is_raised_when_all_members_read_it() {
         nodes.push(Node::start(release(number, old)).await.expect("starts"));
     }
     for node in &nodes {
-        let all_read = || node.group.readable_format() == old && node.group.catalog.format_level() == old;
+        let all_read =
+            || node.home.group.readable_format() == old && node.home.group.catalog.format_level() == old;
         wait(node, "the old level", all_read).await;
     }
     for number in 0..addresses.len() {
         assert_eq!(
-            nodes[number].group.catalog.format_level(),
+            nodes[number].home.group.catalog.format_level(),
             old,
             "not all read the new one"
         );
@@ -208,14 +222,18 @@ async fn the_level_is_raised_when_all_members_read_it() {
         nodes.insert(number, Node::start(release(number, new)).await.expect("starts"));
         let now = leader(&nodes).await;
         if number + 1 < addresses.len() {
-            now.group
+            now.home
+                .group
                 .raise_format(new)
                 .await
                 .expect_err("one does not read it");
         }
     }
     for node in &nodes {
-        wait(node, "the new level", || node.group.catalog.format_level() == new).await;
+        wait(node, "the new level", || {
+            node.home.group.catalog.format_level() == new
+        })
+        .await;
     }
     // Now there is no way back: not by the log, and not for who comes with an empty disk.
     let first = leader(&nodes).await;
@@ -225,7 +243,7 @@ async fn the_level_is_raised_when_all_members_read_it() {
         votes: true,
         format_level: old,
     };
-    let refused = first.group.take_in(newcomer).await.expect_err("too old");
+    let refused = first.home.group.take_in(newcomer).await.expect_err("too old");
     assert!(
         matches!(refused, crate::group::Error::FormatLevel { .. }),
         "{refused}"
@@ -242,10 +260,10 @@ async fn a_release_that_is_too_old_is_refused() {
             ..options(dir.path())
         };
         let node = Node::start(options(6)).await.expect("starts");
-        wait(&node, "the level", || node.group.catalog.format_level() == 6).await;
+        wait(&node, "the level", || node.home.group.catalog.format_level() == 6).await;
         // A node whose group still serves takes a snapshot.
         if !with_snapshot {
-            node.group.stop().await;
+            node.home.group.stop().await;
         }
         node.stop().await;
         drop(node);
@@ -266,17 +284,18 @@ async fn the_level_stays_until_an_operator_raises_it() {
     (options.format_level, options.raise_format) = (6, false);
     let node = Node::start(options).await.expect("starts");
     wait(&node, "what it reads is noted", || {
-        node.group.readable_format() == 6
+        node.home.group.readable_format() == 6
     })
     .await;
-    node.wait_for_signing_key().await;
-    assert_eq!(node.group.catalog.format_level(), 0);
-    node.group.raise_format(6).await.expect("raised");
-    node.group
+    node.wait_for_secrets().await;
+    assert_eq!(node.home.group.catalog.format_level(), 0);
+    node.home.group.raise_format(6).await.expect("raised");
+    node.home
+        .group
         .raise_format(5)
         .await
         .expect("never lower, and no error");
-    assert_eq!(node.group.catalog.format_level(), 6);
+    assert_eq!(node.home.group.catalog.format_level(), 6);
     node.stop().await;
 }
 
@@ -290,25 +309,25 @@ async fn a_new_member_is_sent_no_log_of_pages() {
     ];
     let first = Arc::clone(leader(&nodes).await);
     first
-        .create("app", Default::default(), None)
+        .create(None, "app", Default::default(), None)
         .await
         .expect("created");
     super::tests::run(&first, "app", &["CREATE TABLE t (v BLOB)"]).await;
     for _ in 0..8 {
         super::tests::run(&first, "app", &["INSERT INTO t VALUES (randomblob(500000))"]).await;
     }
-    let database = first.group.catalog.find("app").expect("there");
-    first.group.catalog.ask_for_materialization(database.id);
+    let database = first.home.group.catalog.find("app").expect("there");
+    first.home.group.catalog.ask_for_materialization(database.id);
     wait(&first, "all is in the object store", || {
-        first.group.catalog.overlay_bytes() == 0
+        first.home.group.catalog.overlay_bytes() == 0
     })
     .await;
     // What is not archived stays in the log, and what the log has from its beginning on needs no snapshot.
     wait(&first, "the log's beginning is archived", || {
-        first.group.archived_below() > 1
+        first.home.group.archived_below() > 1
     })
     .await;
-    let peers = first.peers.as_ref().expect("several");
+    let peers = first.peers().expect("several");
     let sent = || {
         let counters = [&peers.counters.entries, &peers.counters.snapshots];
         counters
@@ -319,11 +338,11 @@ async fn a_new_member_is_sent_no_log_of_pages() {
     let before = sent();
     nodes.push(start(dir.path(), &addresses, 2).await);
     wait(&nodes[2], "it votes", || {
-        let metrics = nodes[2].group.metrics();
+        let metrics = nodes[2].home.group.metrics();
         metrics.membership_config.membership().voter_ids().count() == 3
     })
     .await;
-    let catalog = &nodes[2].group.catalog;
+    let catalog = &nodes[2].home.group.catalog;
     wait(&nodes[2], "it has the database", || catalog.find("app").is_some()).await;
     let sent = sent() - before;
     assert!(sent < 1 << 20, "{sent} bytes for 4 MB of pages");
@@ -342,24 +361,29 @@ async fn a_newcomer_makes_no_gap_in_the_archive() {
         options
     };
     let first = Node::start(with_archive(0)).await.expect("starts");
-    first.group.wait_until_serving().await.expect("it leads alone");
     first
-        .create("app", Default::default(), None)
+        .home
+        .group
+        .wait_until_serving()
+        .await
+        .expect("it leads alone");
+    first
+        .create(None, "app", Default::default(), None)
         .await
         .expect("created");
     super::tests::run(&first, "app", &["CREATE TABLE t (v BLOB)"]).await;
     for _ in 0..4 {
         super::tests::run(&first, "app", &["INSERT INTO t VALUES (randomblob(500000))"]).await;
     }
-    let lacks = first.group.archived_below();
-    assert!(lacks < first.group.applied_index().0);
+    let lacks = first.home.group.archived_below();
+    assert!(lacks < first.home.group.applied_index().0);
     let second = Node::start(with_archive(1)).await.expect("starts");
     wait(&first, "it votes", || {
-        let metrics = first.group.metrics();
+        let metrics = first.home.group.metrics();
         metrics.membership_config.membership().voter_ids().count() == 2
     })
     .await;
-    let purged = first.group.metrics().purged.map_or(0, |id| id.index);
+    let purged = first.home.group.metrics().purged.map_or(0, |id| id.index);
     assert!(
         purged < lacks.max(1),
         "{purged} is let go, archived is what is below {lacks}"

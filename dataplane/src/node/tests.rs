@@ -80,7 +80,9 @@ async fn count(node: &Node, name: &str) -> i64 {
 }
 
 async fn with_table(node: &Node, name: &str) {
-    node.create(name, Limits::default(), None).await.expect("created");
+    node.create(None, name, Limits::default(), None)
+        .await
+        .expect("created");
     run(node, name, &["CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT)"]).await;
 }
 
@@ -135,10 +137,10 @@ async fn pages_come_back_from_the_object_store() {
     node.stop().await;
 }
 
-async fn materialize(node: &Node, name: &str) {
-    let database = node.group.catalog.find(name).expect("the database");
+pub(super) async fn materialize(node: &Node, name: &str) {
+    let (group, database) = node.groups.find(name).expect("the database");
     let mut open = None;
-    let version = crate::materialize::materialize(&node.group, &database, &mut open)
+    let version = crate::materialize::materialize(&group, &database, &mut open)
         .await
         .expect("materialized");
     let snapshot = database.published.load();
@@ -155,7 +157,7 @@ async fn concurrent_writers_are_merged_and_all_there() {
     let node = Node::start(options(dir.path())).await.expect("starts");
     with_table(&node, "app").await;
     let before = node
-        .disk
+        .disk()
         .counters()
         .flushes
         .load(std::sync::atomic::Ordering::Relaxed);
@@ -169,7 +171,7 @@ async fn concurrent_writers_are_merged_and_all_there() {
         .for_each(|client| client.expect("no panic"));
     assert_eq!(count(&node, "app").await, 960);
     let flushes = node
-        .disk
+        .disk()
         .counters()
         .flushes
         .load(std::sync::atomic::Ordering::Relaxed)

@@ -8,7 +8,7 @@ use axum::body::{Body, BodyDataStream, Bytes};
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, TryStreamExt, future, stream};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
-use orion_api::NodeId;
+use orion_api::{GroupName, NodeId};
 use std::convert::Infallible;
 use tonic::{Code, Status, Streaming};
 use tower::ServiceExt;
@@ -18,13 +18,17 @@ use tower::ServiceExt;
 pub(crate) struct Forwarded(pub(crate) NodeId);
 
 /// In the extensions of a reply: nothing was done here, and this node may do it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Elsewhere {
-    /// Whoever leads the database's group.
-    Leader,
+    /// Whoever leads this group.
+    Leader(GroupName),
     /// The one that has the request's stream.
     Node(NodeId),
 }
+
+/// In the extensions of a reply that came back: nothing was done there either.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NotDone;
 
 /// Why a request that was passed on has no reply.
 #[derive(Debug, thiserror::Error)]
@@ -117,7 +121,7 @@ pub(crate) async fn pass_on(link: &Link, request: Request<Body>) -> Result<Respo
     *response.status_mut() = status;
     *response.headers_mut() = map;
     if head.not_done {
-        response.extensions_mut().insert(Elsewhere::Leader);
+        response.extensions_mut().insert(NotDone);
     }
     Ok(response)
 }

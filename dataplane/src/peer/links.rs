@@ -9,6 +9,7 @@
 use super::generated::peer_client::PeerClient;
 use super::wire::{FROM, GROUP, Hello, INCARNATION, Known, PROTOCOL, TO};
 use super::{Error, Threads, Tls};
+use crate::owner::Incarnation;
 use orion_api::{GroupName, NodeId};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -58,7 +59,6 @@ pub(crate) struct Link {
     /// Where it is.
     pub(crate) address: String,
     from: AsciiMetadataValue,
-    incarnation: AsciiMetadataValue,
     to: AsciiMetadataValue,
     /// For what is urgent and small.
     pub(crate) control: PeerClient<Channel>,
@@ -175,7 +175,6 @@ impl Links {
         Ok(Link {
             address: address.to_owned(),
             from: id_text(self.own.node),
-            incarnation: AsciiMetadataValue::from(self.own.incarnation),
             to: id_text(node.map_or(0, |node| node.0)),
             control: client(&self.threads.raft, &endpoint),
             log: client(&self.threads.raft, &endpoint),
@@ -186,14 +185,20 @@ impl Links {
 
 impl Link {
     /// A call about `group` for this very peer.
-    pub(crate) fn request<T>(&self, group: Option<&GroupName>, message: T) -> tonic::Request<T> {
+    pub(crate) fn request<T>(
+        &self,
+        group: Option<(&GroupName, Incarnation)>,
+        message: T,
+    ) -> tonic::Request<T> {
         let mut request = tonic::Request::new(message);
         let metadata = request.metadata_mut();
         metadata.insert(FROM, self.from.clone());
         metadata.insert(TO, self.to.clone());
-        if let Some(group) = group.and_then(|group| AsciiMetadataValue::try_from(group.as_str()).ok()) {
+        if let Some((group, incarnation)) = group
+            && let Ok(group) = AsciiMetadataValue::try_from(group.as_str())
+        {
             metadata.insert(GROUP, group);
-            metadata.insert(INCARNATION, self.incarnation.clone());
+            metadata.insert(INCARNATION, AsciiMetadataValue::from(incarnation.0));
         }
         request
     }

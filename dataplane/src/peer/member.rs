@@ -1,6 +1,7 @@
 //! What a group on this node answers its other members.
 
 use super::wire::{Join, Joined, KnownGroup, ReadAt, ReadIndex};
+use crate::owner::Incarnation;
 use crate::raft::{SnapshotFile, Types, Vote};
 use async_trait::async_trait;
 use futures::stream::BoxStream;
@@ -17,6 +18,9 @@ pub(crate) struct Gone(pub(crate) String);
 /// A member of a group, as its peers see it.
 #[async_trait]
 pub(crate) trait Member: Send + Sync {
+    /// Which life of the group's log it is in.
+    fn incarnation(&self) -> Incarnation;
+
     /// The group as this member knows it.
     fn known(&self) -> KnownGroup;
 

@@ -26,13 +26,12 @@ pub(crate) mod wire;
 
 pub(crate) use counters::Counters;
 pub use forward::Elsewhere;
-pub(crate) use forward::{Forwarded, PassError, pass_on};
+pub(crate) use forward::{Forwarded, NotDone, PassError, pass_on};
 pub(crate) use links::{Link, Links};
 pub(crate) use member::{Gone, Member};
 pub(crate) use network::Network;
 pub use tls::{Tls, TlsError};
 
-use crate::owner::Incarnation;
 use orion_api::{GroupName, NodeId};
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
@@ -104,15 +103,14 @@ pub enum Error {
     },
 }
 
-/// What this release says of the node that it runs: `incarnation` is that of its group, `address` is where peers reach it.
-pub(crate) fn own((node, incarnation): (NodeId, Incarnation), address: String, format_level: u32) -> Hello {
+/// What this release says of the node that it runs: `address` is where peers reach it.
+pub(crate) fn own(node: NodeId, address: String, format_level: u32) -> Hello {
     Hello {
         protocol: PROTOCOL,
         node: node.0,
         address,
         release: env!("CARGO_PKG_VERSION").to_owned(),
         format_level,
-        incarnation: incarnation.0,
     }
 }
 

@@ -3,6 +3,7 @@
 use super::wire::{Append, Appended, Ballot, Malformed, SnapshotTaken, Transfer};
 use super::{Link, Peers, counters, snapshot};
 use crate::clock::Boottime;
+use crate::owner::Incarnation;
 use crate::raft::{Lease, Place, SnapshotFile, Types, Vote};
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
@@ -33,12 +34,22 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Network {
     peers: Arc<Peers>,
     group: GroupName,
+    incarnation: Incarnation,
     lease: Arc<Lease>,
 }
 
 impl Network {
-    pub(crate) fn new(peers: Arc<Peers>, group: GroupName, lease: Arc<Lease>) -> Network {
-        Network { peers, group, lease }
+    pub(crate) fn new(
+        peers: Arc<Peers>,
+        (group, incarnation): (GroupName, Incarnation),
+        lease: Arc<Lease>,
+    ) -> Network {
+        Network {
+            peers,
+            group,
+            incarnation,
+            lease,
+        }
     }
 }
 
@@ -109,7 +120,7 @@ impl Connection {
     }
 
     fn request<T>(&self, link: &Link, message: T) -> tonic::Request<T> {
-        link.request(Some(&self.network.group), message)
+        link.request(Some((&self.network.group, self.network.incarnation)), message)
     }
 
     async fn ballot(&self, request: VoteRequest<Types>, pre: bool) -> Result<VoteResponse<Types>, CallError> {

@@ -85,22 +85,23 @@ impl Service {
 
     fn member(&self, metadata: &MetadataMap) -> Result<Arc<dyn Member>, Status> {
         self.check_meant(metadata)?;
-        let number = |text: &str| text.parse::<u64>().ok();
-        let theirs = metadata
-            .get(INCARNATION)
-            .and_then(|text| number(text.to_str().ok()?));
-        let own = self.peers.own.incarnation;
-        if theirs != Some(own) {
-            let text = format!("this node is in incarnation {own} of the group, the caller in another one");
-            return Err(Status::failed_precondition(text));
-        }
         let group = metadata
             .get(GROUP)
             .and_then(|name| name.to_str().ok())
             .unwrap_or_default();
-        self.peers
-            .member(group)
-            .ok_or_else(|| Status::not_found(format!("this node is not in group {group:?}")))
+        let member = self.peers.member(group);
+        let member =
+            member.ok_or_else(|| Status::not_found(format!("this node is not in group {group:?}")))?;
+        let number = |text: &str| text.parse::<u64>().ok();
+        let theirs = metadata
+            .get(INCARNATION)
+            .and_then(|text| number(text.to_str().ok()?));
+        let own = member.incarnation().0;
+        if theirs != Some(own) {
+            let text = format!("this node is in incarnation {own} of the group, the caller in another one");
+            return Err(Status::failed_precondition(text));
+        }
+        Ok(member)
     }
 }
 

@@ -1,8 +1,16 @@
 //! Greetings, who is meant, and certificates.
 
-use super::wire::{FROM, TO};
-use super::{Error, Peers, Threads, Tls, own};
+use super::wire::{FROM, Join, Joined, KnownGroup, ReadAt, ReadIndex, TO};
+use super::{Error, Gone, Member, Peers, Threads, Tls, own};
 use crate::owner::Incarnation;
+use crate::raft::{SnapshotFile, Types, Vote};
+use async_trait::async_trait;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult, TransferLeaderRequest,
+    TransferLeaderResponse, VoteRequest, VoteResponse,
+};
 use orion_api::NodeId;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use std::path::Path;
@@ -12,21 +20,9 @@ use tokio_util::sync::CancellationToken;
 
 /// A node that answers until the token is dropped, and where.
 async fn peer(node: u64, dir: &Path, tls: Option<Tls>) -> (Arc<Peers>, String, tokio_util::sync::DropGuard) {
-    peer_in((node, 1), dir, tls).await
-}
-
-async fn peer_in(
-    (node, incarnation): (u64, u64),
-    dir: &Path,
-    tls: Option<Tls>,
-) -> (Arc<Peers>, String, tokio_util::sync::DropGuard) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("its address").to_string();
-    let own = own(
-        (NodeId(node), Incarnation(incarnation)),
-        address.clone(),
-        crate::entry::FORMAT_LEVEL,
-    );
+    let own = own(NodeId(node), address.clone(), crate::entry::FORMAT_LEVEL);
     let here = tokio::runtime::Handle::current();
     let threads = Threads {
         raft: here.clone(),
@@ -64,7 +60,7 @@ async fn a_call_for_another_node_is_refused() {
     one.links.learn_from_membership(NodeId(3), &at_two);
     let link = one.links.to(NodeId(3)).expect("known");
     let group = "default".parse().expect("a name");
-    let request = link.request(Some(&group), super::wire::ReadIndex::default());
+    let request = link.request(Some((&group, Incarnation(1))), ReadIndex::default());
     assert!(request.metadata().contains_key(FROM) && request.metadata().contains_key(TO));
     let refused = link
         .control
@@ -75,7 +71,7 @@ async fn a_call_for_another_node_is_refused() {
     assert_eq!(refused.code(), tonic::Code::FailedPrecondition, "{refused}");
     one.links.learn_from_itself(NodeId(2), &at_two);
     let link = one.links.to(NodeId(2)).expect("known");
-    let request = link.request(Some(&group), super::wire::ReadIndex::default());
+    let request = link.request(Some((&group, Incarnation(1))), ReadIndex::default());
     let unknown = link
         .control
         .clone()
@@ -127,12 +123,19 @@ async fn only_nodes_of_the_same_authority_speak_with_each_other() {
 #[tokio::test]
 async fn a_call_of_another_incarnation_is_refused() {
     let dir = tempfile::tempdir().expect("a folder");
-    let (one, _, _stop) = peer_in((1, 1), dir.path(), None).await;
-    let (_two, at_two, _stop) = peer_in((2, 2), dir.path(), None).await;
+    let (one, _, _stop) = peer(1, dir.path(), None).await;
+    let (two, at_two, _stop) = peer(2, dir.path(), None).await;
+    let group = "default".parse().expect("a name");
+    two.register(&group, Arc::new(InIncarnation(2)));
     one.links.learn_from_itself(NodeId(2), &at_two);
     let link = one.links.to(NodeId(2)).expect("known");
-    let group = "default".parse().expect("a name");
-    let request = link.request(Some(&group), super::wire::ReadIndex::default());
+    let own = link.request(Some((&group, Incarnation(2))), ReadIndex::default());
+    let answered = link.control.clone().read_index(own).await;
+    assert_eq!(
+        answered.expect_err("it has no leader").code(),
+        tonic::Code::Unavailable
+    );
+    let request = link.request(Some((&group, Incarnation(1))), ReadIndex::default());
     let refused = link
         .control
         .clone()
@@ -140,4 +143,53 @@ async fn a_call_of_another_incarnation_is_refused() {
         .await
         .expect_err("refused");
     assert_eq!(refused.code(), tonic::Code::FailedPrecondition, "{refused}");
+}
+
+/// A member of a group in this incarnation, which answers nothing else.
+struct InIncarnation(u64);
+
+fn nothing<T>() -> Result<T, Gone> {
+    Err(Gone("it only has an incarnation".into()))
+}
+
+#[async_trait]
+impl Member for InIncarnation {
+    fn incarnation(&self) -> Incarnation {
+        Incarnation(self.0)
+    }
+
+    fn known(&self) -> KnownGroup {
+        KnownGroup::default()
+    }
+
+    fn append(
+        &self,
+        _: BoxStream<'static, AppendEntriesRequest<Types>>,
+    ) -> BoxStream<'static, Result<StreamAppendResult<Types>, Gone>> {
+        futures::stream::empty().boxed()
+    }
+
+    async fn append_one(&self, _: AppendEntriesRequest<Types>) -> Result<AppendEntriesResponse<Types>, Gone> {
+        nothing()
+    }
+
+    async fn vote(&self, _: VoteRequest<Types>, _: bool) -> Result<VoteResponse<Types>, Gone> {
+        nothing()
+    }
+
+    async fn transfer(&self, _: TransferLeaderRequest<Types>) -> Result<TransferLeaderResponse<Types>, Gone> {
+        nothing()
+    }
+
+    async fn install(&self, _: Vote, _: SnapshotFile) -> Result<SnapshotResponse<Types>, Gone> {
+        nothing()
+    }
+
+    async fn read_index(&self, _: ReadIndex) -> Result<ReadAt, Gone> {
+        nothing()
+    }
+
+    async fn join(&self, _: Join) -> Result<Joined, Gone> {
+        nothing()
+    }
 }

@@ -3,7 +3,7 @@
 use crate::causes;
 use crate::clock::now_ms;
 use crate::http::admin::{Admin, Created, Error};
-use crate::node::{DatabaseInfo, LifecycleError, Node};
+use crate::node::{DatabaseInfo, Hosted, LifecycleError, Node};
 use crate::peer::Elsewhere;
 use crate::store::{Area, Operation};
 use crate::{entry, group};
@@ -62,7 +62,7 @@ impl NodeAdmin {
             } else {
                 DatabaseState::Dropped
             },
-            group: self.node.group.name.clone(),
+            group: info.group,
             epoch: info.epoch,
             version: info.version,
             size_bytes: info.size_bytes,
@@ -70,6 +70,11 @@ impl NodeAdmin {
             deleted_at_ms: info.dropped_at_ms,
             limits: limits_of(&info.limits),
         }
+    }
+
+    /// What was tried with this database, and failed.
+    fn error(&self, name: &DatabaseName, why: LifecycleError) -> Error {
+        error(&self.node.of(name.as_str()).group.name, why)
     }
 
     fn find(&self, name: &DatabaseName) -> Option<DatabaseInfo> {
@@ -83,18 +88,14 @@ impl NodeAdmin {
         named.pop()
     }
 
-    fn check_group(&self, name: &GroupName) -> Result<(), Error> {
-        match *name == self.node.group.name {
-            true => Ok(()),
-            false => Err(Error::new(
-                Code::NotFound,
-                format!("this node has no group {name}"),
-            )),
-        }
+    fn hosted(&self, name: &GroupName) -> Result<Arc<Hosted>, Error> {
+        let hosted = self.node.hosted_named(name);
+        hosted.ok_or_else(|| error(name, LifecycleError::NoGroup(name.clone())))
     }
 
-    fn group(&self) -> Group {
-        let metrics = self.node.group.metrics();
+    fn group(&self, hosted: &Hosted) -> Group {
+        let group = &hosted.group;
+        let metrics = group.metrics();
         let index = |id: Option<crate::raft::LogId>| LogIndex(id.map_or(0, |id| id.index));
         let membership = metrics.membership_config.membership().clone();
         let voters: Vec<u64> = membership.voter_ids().collect();
@@ -111,8 +112,8 @@ impl NodeAdmin {
             matched_index: matched(*id),
         });
         Group {
-            name: self.node.group.name.clone(),
-            incarnation: self.node.group.incarnation.0,
+            name: group.name.clone(),
+            incarnation: group.incarnation.0,
             state: match metrics.state {
                 ServerState::Leader => RaftState::Leader,
                 ServerState::Candidate => RaftState::Candidate,
@@ -128,8 +129,8 @@ impl NodeAdmin {
             applied_index: index(metrics.last_applied),
             snapshot_index: index(metrics.snapshot),
             purged_index: index(metrics.purged),
-            format_level: self.node.group.catalog.format_level(),
-            databases: self.node.list(false).len() as u64,
+            format_level: group.catalog.format_level(),
+            databases: hosted.list(false).len() as u64,
         }
     }
 }
@@ -155,13 +156,11 @@ impl Admin for NodeAdmin {
     }
 
     async fn create_database(&self, wish: CreateDatabase) -> Result<Created, Error> {
-        if wish
-            .group
-            .as_ref()
-            .is_some_and(|group| *group != self.node.group.name)
-        {
-            return Err(Error::new(Code::NotFound, "this node has no such group"));
-        }
+        let hosted = match &wish.group {
+            None => Arc::clone(&self.node.home),
+            Some(group) => self.hosted(group)?,
+        };
+        let group = &hosted.group.name;
         let limits = wished(&wish.limits);
         let operation = wish
             .idempotency_key
@@ -169,31 +168,33 @@ impl Admin for NodeAdmin {
             .map(|key| operation(&wish.name, key));
         let existing = || {
             let info = self.node.get(wish.name.as_str()).ok()?;
-            let is_same = match operation {
-                Some(operation) => info.id.as_bytes() == operation.as_bytes(),
-                None => info.limits == limits,
-            };
+            let is_same = info.group == *group
+                && match operation {
+                    Some(operation) => info.id.as_bytes() == operation.as_bytes(),
+                    None => info.limits == limits,
+                };
             Some(match is_same {
                 true => Ok(Created::Existing(self.database(info))),
-                false => Err(error(LifecycleError::Exists(wish.name.clone()))),
+                false => Err(error(group, LifecycleError::Exists(wish.name.clone()))),
             })
         };
         let _turn = self.turn(&wish.name).await;
         if let Some(existing) = existing() {
             return existing;
         }
-        match self.node.create(wish.name.as_str(), limits, operation).await {
+        let name = wish.name.as_str();
+        match self.node.create(Some(group), name, limits, operation).await {
             Ok(info) => Ok(Created::New(self.database(info))),
             // Another node was faster.
-            Err(taken @ LifecycleError::Exists(_)) => existing().unwrap_or_else(|| Err(error(taken))),
-            Err(other) => Err(error(other)),
+            Err(taken @ LifecycleError::Exists(_)) => existing().unwrap_or_else(|| Err(error(group, taken))),
+            Err(other) => Err(error(group, other)),
         }
     }
 
     async fn get_database(&self, name: DatabaseName) -> Result<Database, Error> {
         let info = self
             .find(&name)
-            .ok_or_else(|| error(LifecycleError::NotFound(name.to_string())))?;
+            .ok_or_else(|| self.error(&name, LifecycleError::NotFound(name.to_string())))?;
         Ok(self.database(info))
     }
 
@@ -206,7 +207,7 @@ impl Admin for NodeAdmin {
             };
             Error::new(code, causes::text(&error))
         })?;
-        let summed = summed.ok_or_else(|| error(LifecycleError::NotFound(name.to_string())))?;
+        let summed = summed.ok_or_else(|| self.error(&name, LifecycleError::NotFound(name.to_string())))?;
         Ok(DatabaseChecksum {
             id: summed.snapshot.database,
             node: self.node.id(),
@@ -221,63 +222,68 @@ impl Admin for NodeAdmin {
     async fn change_database(&self, name: DatabaseName, change: ChangeDatabase) -> Result<Database, Error> {
         let change = |before: &entry::Limits| wished(&change.limits.of(&limits_of(before)));
         let info = self.node.change_limits(name.as_str(), change).await;
-        Ok(self.database(info.map_err(error)?))
+        Ok(self.database(info.map_err(|why| self.error(&name, why))?))
     }
 
     async fn drop_database(&self, name: DatabaseName) -> Result<Database, Error> {
         match self.node.drop_database(name.as_str()).await {
             Ok(info) => Ok(self.database(info)),
             Err(LifecycleError::NotFound(_)) => self.get_database(name).await,
-            Err(other) => Err(error(other)),
+            Err(other) => Err(self.error(&name, other)),
         }
     }
 
     async fn list_groups(&self) -> Result<GroupList, Error> {
         Ok(GroupList {
-            groups: vec![self.group()],
+            groups: self
+                .node
+                .hosted()
+                .iter()
+                .map(|hosted| self.group(hosted))
+                .collect(),
         })
     }
 
     async fn get_group(&self, name: GroupName) -> Result<Group, Error> {
-        self.check_group(&name)?;
-        Ok(self.group())
+        let hosted = self.hosted(&name)?;
+        Ok(self.group(&hosted))
     }
 
     async fn change_members(&self, name: GroupName, change: ChangeMembers) -> Result<Group, Error> {
-        self.check_group(&name)?;
+        let hosted = self.hosted(&name)?;
+        let group = &hosted.group;
         // A leader that is to vote no more lets another one lead, which then does the rest.
         let own = change.roles.get(&self.node.id());
-        if own.is_some_and(|role| *role != Role::Voter) && self.node.group.hand_over(None).await {
-            return Err(error(group::Error::NotLeader.into()));
+        if own.is_some_and(|role| *role != Role::Voter) && group.hand_over(None).await {
+            return Err(error(&name, group::Error::NotLeader.into()));
         }
-        self.node
-            .group
-            .set_roles(&change.roles)
-            .await
-            .map_err(membership)?;
-        Ok(self.group())
+        let changed = group.set_roles(&change.roles).await;
+        changed.map_err(|why| membership(&name, why))?;
+        Ok(self.group(&hosted))
     }
 
     async fn remove_member(&self, name: GroupName, member: NodeId) -> Result<Group, Error> {
-        self.check_group(&name)?;
-        if member == self.node.id() && self.node.group.hand_over(None).await {
-            return Err(error(group::Error::NotLeader.into()));
+        let hosted = self.hosted(&name)?;
+        let group = &hosted.group;
+        if member == self.node.id() && group.hand_over(None).await {
+            return Err(error(&name, group::Error::NotLeader.into()));
         }
-        self.node.group.remove_member(member).await.map_err(membership)?;
-        Ok(self.group())
+        let removed = group.remove_member(member).await;
+        removed.map_err(|why| membership(&name, why))?;
+        Ok(self.group(&hosted))
     }
 
     async fn change_leader(&self, name: GroupName, change: ChangeLeader) -> Result<Group, Error> {
-        self.check_group(&name)?;
-        let group = &self.node.group;
+        let hosted = self.hosted(&name)?;
+        let group = &hosted.group;
         if group.leader() == Some(change.node) {
-            return Ok(self.group());
+            return Ok(self.group(&hosted));
         }
-        group.check_leads().map_err(membership)?;
+        group.check_leads().map_err(|why| membership(&name, why))?;
         // Somebody else may have been elected instead.
         let handed = group.hand_over(Some(change.node)).await;
         match handed && group.leader() == Some(change.node) {
-            true => Ok(self.group()),
+            true => Ok(self.group(&hosted)),
             false => Err(Error::new(
                 Code::Unavailable,
                 format!(
@@ -289,10 +295,11 @@ impl Admin for NodeAdmin {
     }
 
     async fn change_format_level(&self, name: GroupName, change: ChangeFormatLevel) -> Result<Group, Error> {
-        self.check_group(&name)?;
-        let raised = self.node.group.raise_format(change.level).await;
-        raised.map_err(membership)?;
-        Ok(self.group())
+        let hosted = self.hosted(&name)?;
+        let group = &hosted.group;
+        let raised = group.raise_format(change.level).await;
+        raised.map_err(|why| membership(&name, why))?;
+        Ok(self.group(&hosted))
     }
 
     async fn list_nodes(&self) -> Result<NodeList, Error> {
@@ -301,24 +308,36 @@ impl Admin for NodeAdmin {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             url: self.url.clone(),
             started_at_ms: self.started_at_ms,
-            groups: vec![self.node.group.name.clone()],
+            groups: self
+                .node
+                .groups
+                .all()
+                .iter()
+                .map(|group| group.name.clone())
+                .collect(),
         };
         Ok(NodeList { nodes: vec![node] })
     }
 
     async fn metrics(&self) -> Result<Metrics, Error> {
         let node = &self.node;
-        let group = self.group();
-        let raft = RaftMetrics {
-            group: group.name.clone(),
-            term: group.term,
-            is_leader: node.group.serves(),
-            applied_index: group.applied_index,
-            apply_lag: group.committed_index.0.saturating_sub(group.applied_index.0),
-            entries_total: node.disk.counters().entries.load(Ordering::Relaxed),
-            transactions_total: node.databases.counters().units.load(Ordering::Relaxed),
-        };
-        let dirty = node.group.catalog.dirty();
+        let hosted = node.hosted();
+        let raft = hosted.iter().map(|hosted| {
+            let group = self.group(hosted);
+            RaftMetrics {
+                is_leader: hosted.group.serves(),
+                term: group.term,
+                applied_index: group.applied_index,
+                apply_lag: group.committed_index.0.saturating_sub(group.applied_index.0),
+                group: group.name,
+                // Of all groups: the log and the databases are the node's.
+                entries_total: node.disk().counters().entries.load(Ordering::Relaxed),
+                transactions_total: node.databases.counters().units.load(Ordering::Relaxed),
+            }
+        });
+        let raft: Vec<RaftMetrics> = raft.collect();
+        let groups = node.groups.all();
+        let dirty: Vec<_> = groups.iter().flat_map(|group| group.catalog.dirty()).collect();
         let snapshots: Vec<_> = dirty
             .iter()
             .map(|database| database.published.load_full())
@@ -328,7 +347,7 @@ impl Admin for NodeAdmin {
             .filter_map(|snapshot| snapshot.changed_since)
             .min();
         let storage = StorageMetrics {
-            databases: group.databases,
+            databases: node.list(false).len() as u64,
             open_databases: node.databases.open_count() as u64,
             overlay_pages: snapshots
                 .iter()
@@ -336,11 +355,11 @@ impl Admin for NodeAdmin {
                 .sum(),
             overlay_bytes: snapshots.iter().map(|snapshot| snapshot.overlay_bytes).sum(),
             unmaterialized_age_ms: oldest.map_or(0, |since| since.elapsed().as_millis() as u64),
-            page_cache_bytes: node.group.pages.cache.bytes(),
-            log_bytes: node.disk.disk_bytes(),
+            page_cache_bytes: node.pages().cache.bytes(),
+            log_bytes: node.disk().disk_bytes(),
         };
         Ok(Metrics {
-            raft: vec![raft],
+            raft,
             storage,
             blob: blob(node),
             ..Metrics::default()
@@ -352,7 +371,7 @@ fn blob(node: &Node) -> BlobMetrics {
     let mut blob = BlobMetrics::default();
     for operation in Operation::ALL {
         for area in Area::ALL {
-            let count = node.store.metrics().count(operation, area);
+            let count = node.store().metrics().count(operation, area);
             *blob
                 .requests_total
                 .entry(operation.name().to_owned())
@@ -398,15 +417,16 @@ fn limits_of(limits: &entry::Limits) -> Limits {
 }
 
 /// Why members were not changed.
-fn membership(why: group::Error) -> Error {
+fn membership(group: &GroupName, why: group::Error) -> Error {
     match why {
         group::Error::Membership(detail) => Error::new(Code::MembershipConflict, detail),
-        other => error(other.into()),
+        other => error(group, other.into()),
     }
 }
 
-fn error(error: LifecycleError) -> Error {
-    let elsewhere = (error.code() == Code::NotLeader).then_some(Elsewhere::Leader);
+/// What was tried in this group, and failed.
+fn error(group: &GroupName, error: LifecycleError) -> Error {
+    let elsewhere = (error.code() == Code::NotLeader).then(|| Elsewhere::Leader(group.clone()));
     Error {
         elsewhere,
         ..Error::new(error.code(), causes::text(&error))

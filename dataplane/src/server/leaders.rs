@@ -1,10 +1,10 @@
-//! Where the leader of this node's group is, for the requests that only it can answer.
+//! Where the leaders of this node's groups are, for the requests that only they can answer.
 
 use crate::http::{Leader, Leaders};
 use crate::node::Node;
 use crate::peer::{Link, Peers};
 use async_trait::async_trait;
-use orion_api::NodeId;
+use orion_api::{GroupName, NodeId};
 use std::sync::Arc;
 
 pub(super) struct NodeLeaders {
@@ -20,8 +20,14 @@ impl NodeLeaders {
 
 #[async_trait]
 impl Leaders for NodeLeaders {
-    fn leader(&self) -> Leader {
-        match self.node.group.leader() {
+    fn groups(&self) -> Vec<GroupName> {
+        let groups = self.node.groups.all();
+        groups.iter().map(|group| group.name.clone()).collect()
+    }
+
+    fn leader(&self, group: &GroupName) -> Leader {
+        let group = self.node.groups.get(group);
+        match group.and_then(|group| group.leader()) {
             Some(leader) if leader == self.node.id() => Leader::Here,
             Some(leader) => self.peers.links.to(leader).map_or(Leader::Nobody, Leader::There),
             None => Leader::Nobody,
@@ -32,7 +38,10 @@ impl Leaders for NodeLeaders {
         self.peers.links.to(node)
     }
 
-    async fn changed(&self) {
-        self.node.group.leader_changed().await;
+    async fn changed(&self, group: &GroupName) {
+        match self.node.groups.get(group) {
+            Some(group) => group.leader_changed().await,
+            None => std::future::pending().await,
+        }
     }
 }

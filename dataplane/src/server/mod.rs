@@ -11,7 +11,7 @@ mod leaders;
 use crate::auth::{Auth, SharedAuth};
 use crate::config::{self, Config};
 use crate::database::Databases;
-use crate::hrana::{NodeKey, Service, StreamLimits};
+use crate::hrana::{Service, StreamLimits};
 use crate::http::connections::{self, Connections};
 use crate::http::{Front, Http, HttpSettings};
 use crate::node::{self, Node};
@@ -125,12 +125,9 @@ impl Server {
             .local_addr()
             .map_err(|source| Error::Listen { address, source })?;
         let node = Node::start(config.node_options()).await?;
-        let key = NodeKey::pending();
-        let knowing = know_key(Arc::clone(&node), key.clone());
         let default = config.default_database.as_ref().map(ToString::to_string);
-        if node.peers.is_some() {
+        if node.peers().is_some() {
             // Whoever leads then makes it; the others have nothing to wait for.
-            tokio::spawn(stop.clone().run_until_cancelled_owned(knowing));
             if let Some(name) = default {
                 tokio::spawn(
                     stop.clone()
@@ -138,9 +135,10 @@ impl Server {
                 );
             }
         } else {
-            knowing.await;
+            node.wait_for_secrets().await;
             if let Some(name) = default.filter(|name| !node.databases.exists(name)) {
-                node.create(&name, crate::entry::Limits::default(), None).await?;
+                node.create(None, &name, crate::entry::Limits::default(), None)
+                    .await?;
             }
         }
         let url = match config.public_url {
@@ -150,13 +148,7 @@ impl Server {
         views::install(&node, &url);
         let connections = Connections::new(config.http.connection_limits(most));
         let auth = SharedAuth::new(config.auth.clone());
-        let front = front(
-            &node,
-            &config,
-            (url.clone(), key, auth.clone()),
-            &connections,
-            &stop,
-        );
+        let front = front(&node, &config, (url.clone(), auth.clone()), &connections, &stop);
         let serving = tokio::spawn(connections::serve(listener, front, connections, stop.clone()));
         Ok(Server {
             node,
@@ -197,6 +189,9 @@ impl Server {
                 self.config.group, cluster.advertise
             ),
         }
+        for group in &self.config.more_groups {
+            println!("                {group}");
+        }
         if let Some(name) = &self.config.default_database {
             println!("  database      {name}: {url}/{name}/");
         }
@@ -235,7 +230,7 @@ impl Server {
 fn front(
     node: &Arc<Node>,
     config: &Config,
-    (url, key, auth): (String, NodeKey, SharedAuth),
+    (url, auth): (String, SharedAuth),
     connections: &Arc<Connections>,
     stop: &CancellationToken,
 ) -> Arc<Front<Arc<Databases>>> {
@@ -247,7 +242,6 @@ fn front(
     };
     let service = Service::new(
         node.id(),
-        key,
         streams,
         Room::new(config.http.reply_bytes_total, 0, ROOM_WAIT),
     );
@@ -295,30 +289,26 @@ fn front(
     };
     let others = shared.guard_admin(admin).merge(metrics);
     let router = http::router(Arc::clone(&shared), others);
-    let leaders = node.peers.as_ref().map(|peers| {
+    let leaders = node.peers().map(|peers| {
         peers.set_router(router.clone());
         Arc::new(NodeLeaders::new(Arc::clone(node), Arc::clone(peers))) as _
     });
     Front::new(shared, router, leaders)
 }
 
-/// The group's secret, once it has one.
-async fn know_key(node: Arc<Node>, key: NodeKey) {
-    node.wait_for_signing_key().await;
-    if let Some(bytes) = node.group.catalog.signing_key() {
-        key.set(bytes);
-    }
-}
-
 /// Makes the default database when this node first leads, if it is not there.
 async fn make_default(node: Arc<Node>, name: String) {
-    let mut changes = node.group.leadership_changes();
+    let home = Arc::clone(&node.home);
+    let mut changes = home.group.leadership_changes();
     loop {
-        if node.group.serves() {
+        if home.group.serves() {
             if node.databases.exists(&name) {
                 return;
             }
-            match node.create(&name, crate::entry::Limits::default(), None).await {
+            match node
+                .create(None, &name, crate::entry::Limits::default(), None)
+                .await
+            {
                 Ok(_) => return,
                 Err(error) => tracing::warn!(
                     database = name,

@@ -1,7 +1,7 @@
-//! `database_catalog` and `database_placement`: the group's databases and who serves them.
+//! `database_catalog` and `database_placement`: the node's databases and who serves them.
 
 use super::{integer, maybe, text};
-use crate::node::Node;
+use crate::node::{Hosted, Node};
 use orion_api::NodeId;
 use rusqlite::types::Value;
 
@@ -25,7 +25,7 @@ pub(super) fn catalog(node: &Node) -> Vec<Vec<Value>> {
             text(info.id),
             text(&info.name),
             text(state),
-            text(&node.group.name),
+            text(&info.group),
             integer(info.epoch.0),
             integer(info.created_at_ms),
             integer(updated.unwrap_or(info.created_at_ms)),
@@ -40,22 +40,24 @@ pub(super) fn catalog(node: &Node) -> Vec<Vec<Value>> {
 
 /// A row for each database and member of its group.
 pub(super) fn placement(node: &Node) -> Vec<Vec<Value>> {
-    let metrics = node.group.metrics();
+    let hosted = node.hosted();
+    hosted.iter().flat_map(|hosted| of_group(hosted)).collect()
+}
+
+fn of_group(hosted: &Hosted) -> Vec<Vec<Value>> {
+    let group = &hosted.group;
+    let metrics = group.metrics();
     let members = metrics.membership_config.membership();
     let voters: Vec<u64> = members.voter_ids().collect();
-    let state = if node.group.serves() {
-        "active"
-    } else {
-        "unavailable"
-    };
-    let rows = node.list(false).into_iter().flat_map(|info| {
+    let state = if group.serves() { "active" } else { "unavailable" };
+    let rows = hosted.list(false).into_iter().flat_map(|info| {
         let voters = &voters;
         members.nodes().map(move |(id, _)| {
             let role = if voters.contains(id) { "voter" } else { "learner" };
             let mut row = vec![
                 text(info.id),
                 text(&info.name),
-                text(&node.group.name),
+                text(&group.name),
                 text(state),
                 text("manual"),
                 text(NodeId(*id)),

@@ -38,7 +38,7 @@ pub fn install(node: &Arc<Node>, url: &str) {
             raft::nodes(node, &url)
         }),
     ];
-    node.databases.set_views(tables.into());
+    node.databases.set_views(&node.home.group, tables.into());
 }
 
 fn table(

@@ -48,14 +48,14 @@ pub(super) fn keys(node: &Node) -> Vec<Vec<Value>> {
     let (now, counters) = (now_ms(), node.databases.counters());
     let served = node.list(false).into_iter();
     let rows = served.filter_map(|info| {
-        let database = node.group.catalog.get(info.id)?;
+        let database = node.groups.get(&info.group)?.catalog.get(info.id)?;
         let snapshot = database.published.load();
         Some(vec![
             text(info.id),
             text(&info.name),
             integer(snapshot.expiries.live(now)),
             integer(snapshot.expiries.over(now)),
-            integer(node.options.database.keys_max),
+            integer(node.options().database.keys_max),
             integer(counters.keys_reused.load(Relaxed)),
             integer(counters.keys_conflicts.load(Relaxed)),
         ])

@@ -8,7 +8,8 @@ pub(super) const COLUMNS: &str = "databases INTEGER, overlay_pages INTEGER, over
     unmaterialized_age_ms INTEGER, open_databases INTEGER, page_cache_bytes INTEGER, log_bytes INTEGER";
 
 pub(super) fn rows(node: &Node) -> Vec<Vec<Value>> {
-    let dirty = node.group.catalog.dirty();
+    let groups = node.groups.all();
+    let dirty = groups.iter().flat_map(|group| group.catalog.dirty());
     let (mut pages, mut bytes, mut oldest) = (0, 0, None);
     for database in dirty {
         let snapshot = database.published.load();
@@ -22,7 +23,7 @@ pub(super) fn rows(node: &Node) -> Vec<Vec<Value>> {
         integer(bytes),
         integer(oldest.map_or(0, |since| since.elapsed().as_millis() as u64)),
         integer(node.databases.open_count() as u64),
-        integer(node.group.pages.cache.bytes()),
-        integer(node.disk.disk_bytes()),
+        integer(node.pages().cache.bytes()),
+        integer(node.disk().disk_bytes()),
     ]]
 }

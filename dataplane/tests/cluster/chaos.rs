@@ -1,7 +1,8 @@
 //! All laws at once, on one group, while faults strike.
 
 use crate::ground::Ground;
-use crate::laws::{accounts, bounds, lists, retries, sessions};
+use crate::groups::{self, SECOND};
+use crate::laws::{accounts, at, bounds, lists, retries, sessions};
 use crate::nemesis;
 use crate::nodes::{Cluster, PATIENCE};
 use crate::s3::S3Server;
@@ -31,7 +32,9 @@ async fn the_laws_hold_whatever_happens() {
 async fn ground(rng: &mut SmallRng) -> Ground {
     let seed = rng.random();
     let (on_s3, on_small_disks) = (rng.random_bool(0.5), rng.random_bool(0.5));
-    println!("on S3: {on_s3}, on small disks: {on_small_disks}");
+    // In half of the rounds some laws are in a group of their own.
+    let of_two = seed % 2 == 0;
+    println!("on S3: {on_s3}, on small disks: {on_small_disks}, of two groups: {of_two}");
     let s3 = match on_s3 {
         true => Some(S3Server::start(seed).await.expect("the server")),
         false => None,
@@ -39,8 +42,22 @@ async fn ground(rng: &mut SmallRng) -> Ground {
     Ground {
         s3,
         disk_mib: on_small_disks.then_some(DISK_MIB),
+        more: match of_two {
+            true => format!("more_groups: [{SECOND}]\n"),
+            false => String::new(),
+        },
         ..Ground::default()
     }
+}
+
+/// Where clients reach a database of the second group, if there is one; else the default database.
+async fn in_second_group(cluster: &Cluster, urls: &[String]) -> Vec<String> {
+    if cluster.ground.more.is_empty() {
+        return urls.to_vec();
+    }
+    groups::wait_until_all_vote(cluster).await;
+    groups::create(&at(&urls[0]), "second", Some(groups::second())).await;
+    urls.iter().map(|url| format!("{url}/second/")).collect()
 }
 
 async fn run(rng: &mut SmallRng) {
@@ -48,10 +65,11 @@ async fn run(rng: &mut SmallRng) {
     let ground = ground(rng).await;
     let mut cluster = Cluster::start_on(ground, dir.path(), 3).await;
     let urls: Vec<String> = cluster.nodes.iter().map(|node| node.url.clone()).collect();
+    let of_second = in_second_group(&cluster, &urls).await;
     let clock = Instant::now();
     let lists = lists::Law::begin(&urls, clock).await;
-    let accounts = accounts::Law::begin(&urls).await;
-    let retries = retries::Law::begin(&urls).await;
+    let accounts = accounts::Law::begin(&of_second).await;
+    let retries = retries::Law::begin(&of_second).await;
     let sessions = sessions::Law::begin(&urls).await;
     let bounds = bounds::Law::begin(&urls).await;
     let stop = CancellationToken::new();
@@ -81,10 +99,11 @@ async fn run(rng: &mut SmallRng) {
         .await
         .expect("clients and faults end");
     lists.check(&urls).await;
-    accounts.check(&urls).await;
-    retries.check(&urls).await;
+    accounts.check(&of_second).await;
+    retries.check(&of_second).await;
     sessions.check();
     bounds.check();
     crate::laws::same_everywhere::check(&urls).await;
+    crate::laws::same_everywhere::check(&of_second).await;
     crate::archive::check_replay(&cluster, &urls).await;
 }

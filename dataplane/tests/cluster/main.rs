@@ -13,6 +13,7 @@ mod certificates;
 mod chaos;
 mod disks;
 mod ground;
+mod groups;
 mod large;
 mod laws;
 mod links;

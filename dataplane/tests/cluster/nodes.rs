@@ -307,9 +307,15 @@ impl Node {
             .is_some_and(|child| child.try_wait().expect("its state").is_none())
     }
 
+    /// Of its process, which it must have.
+    pub fn pid(&self) -> Pid {
+        let child = self.child.as_ref().expect("it runs");
+        Pid::from_raw(child.id() as i32).expect("a process id")
+    }
+
     fn signal(&self, signal: Signal) {
-        if let Some(child) = &self.child {
-            let pid = Pid::from_raw(child.id() as i32).expect("a process id");
+        if self.child.is_some() {
+            let pid = self.pid();
             // One that has ended needs no signal.
             let _ = kill_process(pid, signal);
         }

@@ -31,7 +31,7 @@ impl Setup {
 async fn a_convoy_ends_with_the_first_part_that_is_refused() {
     let dir = tempfile::tempdir().expect("a folder");
     let setup = Setup::start(dir.path(), |_| {}).await;
-    let group = &setup.node.group;
+    let group = &setup.node.home.group;
     let arrivals = Arc::<AtomicU64>::default();
     let (sender, ended) = oneshot::channel();
     let parts = setup.parts(&[0, 1, 9, 2, 3, 4, 5]);
@@ -63,7 +63,7 @@ async fn a_convoy_ends_when_all_parts_are_proposed() {
     let arrivals = Arc::<AtomicU64>::default();
     let (sender, ended) = oneshot::channel();
     let numbers: Vec<u32> = (0..50).collect();
-    let (group, parts) = (Arc::clone(&setup.node.group), setup.parts(&numbers));
+    let (group, parts) = (Arc::clone(&setup.node.home.group), setup.parts(&numbers));
     Convoy::set_out(group, Arc::clone(&arrivals), parts, move |way| {
         drop(sender.send(way))
     });

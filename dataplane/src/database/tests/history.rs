@@ -71,7 +71,7 @@ async fn what_the_writer_saw_is_what_all_members_have() {
     // Some entries are too large, so that they go in parts.
     options.database.entry_bytes = 4 << 10;
     let node = Node::start(options).await.expect("starts");
-    node.create("app", Limits::default(), None)
+    node.create(None, "app", Limits::default(), None)
         .await
         .expect("created");
     let setup = Setup::of(node);
@@ -108,7 +108,7 @@ async fn what_the_writer_saw_is_what_all_members_have() {
                 applied.await.expect("an answer").expect("applied");
             }
             let snapshot = setup.database.entry.published.load_full();
-            let bases = Arc::clone(&setup.node.group.pages.bases);
+            let bases = Arc::clone(&setup.node.home.group.pages.bases);
             let handle = tokio::runtime::Handle::current();
             // Without the images that only the proposing node has.
             let cold = Pages::new(PageCache::new(1 << 20), bases, handle, Duration::from_secs(10));
@@ -118,8 +118,8 @@ async fn what_the_writer_saw_is_what_all_members_have() {
                 .expect("as the model says");
         }
         if random.random_bool(0.05) {
-            let entry = setup.node.group.catalog.find("app").expect("there");
-            crate::materialize::materialize(&setup.node.group, &entry, &mut open)
+            let entry = setup.node.home.group.catalog.find("app").expect("there");
+            crate::materialize::materialize(&setup.node.home.group, &entry, &mut open)
                 .await
                 .expect("materialized");
         }

@@ -192,7 +192,7 @@ async fn a_key_whose_time_is_over_is_free_and_its_record_goes_from_the_base() {
     let in_the_base = async |setup: &Setup| {
         let at = setup.database.entry.published.load().checkpoint.clone();
         let at = at.expect("materialized");
-        let bases = &setup.node.group.pages.bases;
+        let bases = &setup.node.home.group.pages.bases;
         bases.record(&at, b"i/b").await.expect("it reads").is_some()
     };
     assert!(in_the_base(&setup).await);

@@ -21,7 +21,7 @@ fn many(rows: usize, bytes: usize) -> String {
 async fn a_transaction_larger_than_an_entry_goes_in_parts_and_is_atomic() {
     let dir = tempfile::tempdir().expect("a folder");
     let setup = Setup::start(dir.path(), |_| {}).await;
-    let entries = &setup.node.disk.counters().entries;
+    let entries = &setup.node.disk().counters().entries;
     let before = entries.load(Ordering::Relaxed);
     setup.run(&[&many(2_000, 4_000)]).await[0]
         .as_ref()
@@ -178,7 +178,7 @@ async fn the_node_keeps_no_more_readers_than_its_limit() {
     let setup = Setup::start(dir.path(), |options| options.database.readers_node_max = 3).await;
     for i in 0..10 {
         let name = format!("db-{i}");
-        let created = setup.node.create(&name, Limits::default(), None).await;
+        let created = setup.node.create(None, &name, Limits::default(), None).await;
         created.expect("created");
         let database = setup.node.databases.find(&name).expect("there");
         for _ in 0..2 {

@@ -33,7 +33,7 @@ impl Setup {
         let mut options = options(dir);
         change(&mut options);
         let node = Node::start(options).await.expect("starts");
-        node.create("app", Limits::default(), None)
+        node.create(None, "app", Limits::default(), None)
             .await
             .expect("created");
         let setup = Setup::of(node);
@@ -71,7 +71,7 @@ impl Setup {
     /// Waits until that many requests and streams wait for the turn.
     /// Until the newest version is in the base.
     async fn materialize(&self) {
-        let catalog = &self.node.group.catalog;
+        let catalog = &self.node.home.group.catalog;
         catalog.ask_for_materialization(self.database.id());
         until("materialized", || {
             let snapshot = self.database.entry.published.load();

@@ -124,9 +124,9 @@ async fn a_pinned_reader_sees_its_version_through_writes_and_materialization() {
             ])
             .await;
         if round % 2 == 0 {
-            let entry = setup.node.group.catalog.find("app").expect("there");
+            let entry = setup.node.home.group.catalog.find("app").expect("there");
             let mut open = None;
-            crate::materialize::materialize(&setup.node.group, &entry, &mut open)
+            crate::materialize::materialize(&setup.node.home.group, &entry, &mut open)
                 .await
                 .expect("materialized");
         }

@@ -3,7 +3,7 @@
 use crate::auth::{Auth, SharedAuth};
 use crate::database;
 use crate::hrana::fake::Fake;
-use crate::hrana::{Databases, NodeKey, Service, StreamLimits};
+use crate::hrana::{Databases, Service, StreamLimits};
 use crate::http::connections::{self, Connections};
 use crate::http::{Front, Http, HttpSettings, router};
 use crate::room::{GRAIN, Room};
@@ -121,7 +121,7 @@ async fn start<D: Databases>(
     let replies = Room::new(64 << 20, 0, wait);
     let http = Arc::new(Http {
         databases,
-        service: Service::new(orion_api::NodeId(1), NodeKey::random(), limits(), replies),
+        service: Service::new(orion_api::NodeId(1), limits(), replies),
         auth: SharedAuth::new(auth),
         readiness: Arc::new(|| Err("no leader yet".to_owned())),
         bodies: bodies(&settings, wait),

@@ -22,7 +22,7 @@ struct Running {
 async fn start() -> Running {
     let dir = tempfile::tempdir().expect("a folder");
     let node = Node::start(options(dir.path())).await.expect("starts");
-    node.create("app", Limits::default(), None)
+    node.create(None, "app", Limits::default(), None)
         .await
         .expect("created");
     let databases = Arc::clone(&node.databases);

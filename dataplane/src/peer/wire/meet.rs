@@ -18,9 +18,6 @@ pub(crate) struct Hello {
     /// The newest log format that it can read.
     #[prost(uint32, tag = "5")]
     pub(crate) format_level: u32,
-    /// Which life of its group's log it has, or is to have.
-    #[prost(uint64, tag = "6")]
-    pub(crate) incarnation: u64,
 }
 
 /// Who the called node is, and what it knows.

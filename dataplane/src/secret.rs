@@ -6,20 +6,29 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 /// A secret of 32 bytes, prepared for HMAC-SHA256. Clones share it.
-#[derive(Clone)]
-pub struct NodeKey(Arc<OnceLock<Hmac<Sha256>>>);
+#[derive(Clone, Default)]
+pub struct Secret(Arc<OnceLock<Known>>);
 
-impl NodeKey {
+struct Known {
+    bytes: [u8; 32],
+    mac: Hmac<Sha256>,
+}
+
+impl Secret {
     /// One that is not known yet. Until it is, nothing that is signed is good, and nothing verifies.
-    pub fn pending() -> NodeKey {
-        NodeKey(Arc::default())
+    pub fn pending() -> Secret {
+        Secret::default()
     }
 
-    /// Now it is known. Only the first call counts.
-    pub fn set(&self, bytes: [u8; 32]) {
+    /// Now it is known. Only the first call counts: a group's secret never changes. False if it was known.
+    pub fn set(&self, bytes: [u8; 32]) -> bool {
         let mac = Hmac::new_from_slice(&bytes).expect("HMAC takes keys of any length");
-        // The group's secret never changes.
-        let _ = self.0.set(mac);
+        self.0.set(Known { bytes, mac }).is_ok()
+    }
+
+    /// The bytes, once they are known.
+    pub fn bytes(&self) -> Option<[u8; 32]> {
+        self.0.get().map(|known| known.bytes)
     }
 
     /// Whether it is known.
@@ -27,33 +36,33 @@ impl NodeKey {
         self.0.get().is_some()
     }
 
-    /// A new random key: what it signs is worth nothing to any other process, nor to this one after a
+    /// A new random one: what it signs is worth nothing to any other process, nor to this one after a
     /// restart.
-    pub fn random() -> NodeKey {
-        NodeKey::from_bytes(rand::random())
+    pub fn random() -> Secret {
+        Secret::from_bytes(rand::random())
     }
 
-    /// A key that was kept, so that what it signed stays good over a restart, or that nodes share.
-    pub fn from_bytes(bytes: [u8; 32]) -> NodeKey {
-        let key = NodeKey::pending();
-        key.set(bytes);
-        key
+    /// One that was kept, so that what it signed stays good over a restart, or that nodes share.
+    pub fn from_bytes(bytes: [u8; 32]) -> Secret {
+        let secret = Secret::pending();
+        secret.set(bytes);
+        secret
     }
 
     /// The MAC over the parts one after the other. Callers begin with a word of their own, and no two uses
     /// share one, so that a MAC made for one purpose is none for another.
-    pub(super) fn mac(&self, parts: &[&[u8]]) -> [u8; 32] {
+    pub(crate) fn mac(&self, parts: &[&[u8]]) -> [u8; 32] {
         self.feed(parts).finalize().into_bytes().into()
     }
 
     /// Whether `mac` is the MAC over the parts, in constant time.
-    pub(super) fn verify(&self, parts: &[&[u8]], mac: &[u8]) -> bool {
+    pub(crate) fn verify(&self, parts: &[&[u8]], mac: &[u8]) -> bool {
         self.feed(parts).verify_slice(mac).is_ok()
     }
 
     fn feed(&self, parts: &[&[u8]]) -> Hmac<Sha256> {
         let mut mac = match self.0.get() {
-            Some(mac) => mac.clone(),
+            Some(known) => known.mac.clone(),
             None => Hmac::new_from_slice(&rand::random::<[u8; 32]>()).expect("HMAC takes keys of any length"),
         };
         for part in parts {
@@ -63,8 +72,8 @@ impl NodeKey {
     }
 }
 
-impl fmt::Debug for NodeKey {
+impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("NodeKey(secret)")
+        f.write_str("Secret")
     }
 }
