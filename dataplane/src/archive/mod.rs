@@ -43,7 +43,7 @@ pub(crate) use chain::Chain;
 #[cfg(test)]
 pub(crate) use object::{Life, Object, encode, encode_seal};
 use object_store::path::Path;
-use orion_api::{DatabaseId, GroupName, Version};
+use orion_api::{DatabaseId, DatabaseName, GroupName, Version};
 
 pub(crate) use recover::Recovery;
 pub(crate) use replayed::{End, Replayed};
@@ -113,22 +113,41 @@ pub enum Error {
     /// A group without an archive.
     #[error("nothing of the group {0} is archived: there is nothing to begin from")]
     NothingArchived(GroupName),
-    /// A database has lost its pages.
+    /// Databases have lost their pages.
     #[error(
-        "the base of database {database} has no checkpoint of version {version}, nor a newer one: its objects are gone"
+        "the object store does not have the pages any more that {} from: {}. Bring their objects back (older versions, a copy of the bucket), or give these databases up with --drop-lost",
+        match .0.len() { 1 => "a database begins", _ => "databases begin" },
+        .0.iter().map(Lost::to_string).collect::<Vec<_>>().join(", ")
     )]
-    BaseLost {
-        /// Which.
-        database: DatabaseId,
-        /// Its version that the archive goes on from.
-        version: Version,
-    },
+    BasesLost(Vec<Lost>),
     /// A database belongs to somebody else by now.
     #[error("database {} is owned by group {}, incarnation {}, epoch {}", .0.database, .0.group, .0.incarnation.0, .0.epoch)]
     Elsewhere(Box<Owner>),
     /// A task ended.
     #[error("the node is stopping")]
     Stopped,
+}
+
+/// A database whose base has no checkpoint of the version that the archive goes on from, nor a newer one, or cannot be read there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// Which.
+    pub database: DatabaseId,
+    /// Its name.
+    pub name: DatabaseName,
+    /// The version.
+    pub version: Version,
+}
+
+impl std::fmt::Display for Lost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Lost {
+            database,
+            name,
+            version,
+        } = self;
+        write!(f, "{name} (id {database}, version {version})")
+    }
 }
 
 impl Error {

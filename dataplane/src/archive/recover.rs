@@ -5,7 +5,8 @@
 //! 2. The archive of n is replayed through the state machine, to its end or the first gap, and sealed: whoever still leads n
 //!    finds the seal with its next object, and serves no more. What it wrote before is replayed too.
 //! 3. `groups/<group>/planned/<n+1>`: the checkpoint that each database begins from: the one that the log names, or a newer
-//!    one, where the base has it and the archive does not reach so far, or where that one is gone.
+//!    one, where the base has it and the archive does not reach so far, or where that one is gone. And which databases have
+//!    none of these, and are given up because somebody said so.
 //! 4. Each database: its base is cloned at that checkpoint under the next epoch, which copies no page; what the replay has
 //!    on top is materialized; the owner chain gets the epoch.
 //! 5. The state with these databases becomes the first snapshot in the archive of n + 1: its seed.
@@ -14,13 +15,15 @@
 //! INVARIANT: nothing of incarnation n is changed or deleted. A member of it that still runs writes below other epochs' paths.
 //! INVARIANT: whatever two attempts at once do, both write the same: the seal fixes the entries, the plan the checkpoints,
 //! the owner chain what came of them, and one `recovered` counts. (Their writers fence each other: one may end with an error.)
+//! INVARIANT: nothing is taken while a database has lost its pages, unless it is to be given up; what is given up becomes a tombstone,
+//! whose objects stay for the retention of dropped ones. Tested by `a_database_that_lost_its_base_is_given_up_only_by_wish`.
 //! CRASH: before 6 no incarnation can begin; the recovery is run again.
 
 use super::chain::Chain;
 use super::object::{self, Life, Object};
 use super::replayed::{self, End, Replayed};
-use super::{Error, snapshots};
-use crate::base::{Bases, Checkpoint};
+use super::{Error, Lost, snapshots};
+use crate::base::{self, Bases, Checkpoint};
 use crate::clock::now_ms;
 use crate::group::Database;
 use crate::materialize;
@@ -47,6 +50,8 @@ pub(crate) struct Recovery {
     pub(crate) group: GroupName,
     /// For files, which may vanish.
     pub(crate) dir: PathBuf,
+    /// Databases whose pages are lost are dropped. Else they stop everything before it begins.
+    pub(crate) drops_lost: bool,
 }
 
 /// What came of a recovery.
@@ -83,7 +88,9 @@ impl Recovery {
                     };
                 }
                 // Before anything is ended: without an archive there is nothing to begin from.
-                self.must_be_archived(&self.look(old).await?)?;
+                let replayed = self.look(old).await?;
+                self.must_be_archived(&replayed)?;
+                self.choose_all(&replayed).await?;
                 let taking = Taking {
                     group: self.group.clone(),
                     incarnation: old,
@@ -147,33 +154,72 @@ impl Recovery {
         if let Some(plan) = self.chains.planned(&self.group, new).await? {
             return Ok(plan);
         }
-        let active = replayed.state.databases().into_iter();
-        let choices = stream::iter(active.filter(|database| database.is_active()))
-            .map(|database| async move { self.choose(&database).await });
-        let chosen: Vec<Option<Checkpoint>> = choices.buffered(AT_ONCE).try_collect().await?;
+        let (checkpoints, lost) = self.choose_all(replayed).await?;
         let plan = Plan {
             operation,
-            checkpoints: chosen.into_iter().flatten().collect(),
+            checkpoints,
+            dropped: lost.into_iter().map(|lost| lost.database).collect(),
         };
         Ok(self.chains.plan(&self.group, new, &plan).await?)
     }
 
+    /// The checkpoints that the databases' next epochs begin from, and the databases that are to be given up.
+    async fn choose_all(&self, replayed: &Replayed) -> Result<(Vec<Checkpoint>, Vec<Lost>), Error> {
+        let active = replayed.state.databases().into_iter();
+        let choices = stream::iter(active.filter(|database| database.is_active()))
+            .map(|database| async move { self.choose(&database).await });
+        let choices: Vec<Choice> = choices.buffered(AT_ONCE).try_collect().await?;
+        let (mut checkpoints, mut lost) = (Vec::new(), Vec::new());
+        for choice in choices {
+            match choice {
+                Choice::Nothing => {}
+                Choice::From(checkpoint) => checkpoints.push(checkpoint),
+                Choice::Lost(one) => lost.push(one),
+            }
+        }
+        match lost.is_empty() || self.drops_lost {
+            true => Ok((checkpoints, lost)),
+            false => Err(Error::BasesLost(lost)),
+        }
+    }
+
+    /// The databases whose pages are lost. Changes nothing.
+    pub(crate) async fn lost(&self, replayed: &Replayed) -> Result<Vec<Lost>, Error> {
+        match self.choose_all(replayed).await {
+            Ok((_, lost)) | Err(Error::BasesLost(lost)) => Ok(lost),
+            Err(other) => Err(other),
+        }
+    }
+
     /// The checkpoint that a database's next epoch begins from.
-    async fn choose(&self, database: &Database) -> Result<Option<Checkpoint>, Error> {
+    async fn choose(&self, database: &Database) -> Result<Choice, Error> {
         let snapshot = database.published.load_full();
         let named = snapshot.checkpoint.as_deref().copied();
-        let there = self.bases().checkpoints(database.id, database.epoch).await?;
-        let newest = there.iter().max_by_key(|checkpoint| checkpoint.version).copied();
-        match (named, newest) {
-            (_, Some(newest)) if newest.version > snapshot.version => Ok(Some(newest)),
-            (Some(named), _) if there.contains(&named) => Ok(Some(named)),
-            // The named one was given up, because a newer one had taken its place.
-            (Some(named), Some(newest)) if newest.version > named.version => Ok(Some(newest)),
-            (Some(named), _) => Err(Error::BaseLost {
+        let lost = |version| {
+            Ok(Choice::Lost(Lost {
                 database: database.id,
-                version: named.version,
-            }),
-            (None, _) => Ok(None),
+                name: database.name.clone(),
+                version,
+            }))
+        };
+        let there = match self.bases().checkpoints(database.id, database.epoch).await {
+            Ok(there) => there,
+            Err(error) if is_loss(&error) => return lost(snapshot.version),
+            Err(error) => return Err(error.into()),
+        };
+        let newest = there.iter().max_by_key(|checkpoint| checkpoint.version).copied();
+        let from = match (named, newest) {
+            (_, Some(newest)) if newest.version > snapshot.version => newest,
+            (Some(named), _) if there.contains(&named) => named,
+            // The named one was given up, because a newer one had taken its place.
+            (Some(named), Some(newest)) if newest.version > named.version => newest,
+            (Some(named), _) => return lost(named.version),
+            (None, _) => return Ok(Choice::Nothing),
+        };
+        match self.bases().header(&from).await {
+            Ok(_) => Ok(Choice::From(from)),
+            Err(error) if is_loss(&error) => lost(from.version),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -191,8 +237,10 @@ impl Recovery {
             .collect();
         let carried = stream::iter(replayed.state.databases()).map(|database| {
             let from = chosen.get(&database.id).copied();
+            let is_lost = plan.dropped.contains(&database.id);
             async move {
                 match database.is_active() {
+                    true if is_lost => self.give_up(&database, new, plan.operation).await,
                     true => self.carry(&database, from, new, plan.operation).await,
                     false => Ok(database),
                 }
@@ -240,6 +288,38 @@ impl Recovery {
             Claim::Lost(owner) if owner.is_dropped() => Ok(database.as_dropped(now_ms())),
             Claim::Lost(owner) => Err(Error::Elsewhere(Box::new(owner))),
         }
+    }
+
+    /// Step 4 for a database whose pages are lost. The name is released last: who comes after a crash finds the tombstone
+    /// and does the rest.
+    async fn give_up(
+        &self,
+        database: &Arc<Database>,
+        new: Incarnation,
+        operation: Uuid,
+    ) -> Result<Arc<Database>, Error> {
+        let snapshot = database.published.load_full();
+        let tombstone = Owner {
+            database: database.id,
+            epoch: database.epoch.next(),
+            group: self.group.clone(),
+            incarnation: new,
+            start_version: snapshot.version,
+            checkpoint: snapshot.checkpoint.as_deref().copied(),
+            chain: snapshot.chain,
+            cause: Cause::Dropped,
+            operation,
+        };
+        if let Claim::Lost(owner) = self.chains.claim(&tombstone).await?
+            && !owner.is_dropped()
+        {
+            return Err(Error::Elsewhere(Box::new(owner)));
+        }
+        fail::fail_point!("recover::before_release");
+        self.chains
+            .release_name(&database.name, database.id, operation)
+            .await?;
+        Ok(database.as_dropped(now_ms()))
     }
 
     /// The state on top of the checkpoint that was chosen for it.
@@ -320,6 +400,19 @@ impl Recovery {
     fn bases(&self) -> &Bases {
         &self.pages.bases
     }
+}
+
+/// What a database's next epoch begins from.
+enum Choice {
+    /// Nothing was ever materialized.
+    Nothing,
+    From(Checkpoint),
+    Lost(Lost),
+}
+
+/// What is gone or damaged stays so; everything else may be otherwise at the next attempt.
+fn is_loss(error: &base::Error) -> bool {
+    matches!(error.kind(), base::Kind::Corrupt | base::Kind::NotFound)
 }
 
 /// An earlier attempt did everything, and nobody began the incarnation yet.

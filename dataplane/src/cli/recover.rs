@@ -55,6 +55,9 @@ pub(super) struct Options {
     /// Also where somebody answers at the address of an old member, or this data directory has a log.
     #[arg(long, requires = "group_is_lost")]
     force: bool,
+    /// Drop the databases whose pages the object store does not have any more. Without this one of them stops the recovery.
+    #[arg(long, requires = "group_is_lost")]
+    drop_lost: bool,
     /// Also read every page of every database, and show checksums as `orion db checksum` does.
     #[arg(long)]
     checksums: bool,
@@ -82,6 +85,8 @@ struct Report {
     /// Why there is nothing behind it.
     ends: Option<String>,
     databases: Vec<Recovered>,
+    /// Names of databases whose pages are lost: they are not among the others.
+    lost: Vec<String>,
 }
 
 /// A database, as it is recovered.
@@ -138,12 +143,17 @@ async fn recover(config: &Config, options: &Options) -> anyhow::Result<Report> {
         pages: Arc::new(pages),
         group: config.group.clone(),
         dir: dir.path().to_owned(),
+        drops_lost: options.drop_lost,
     };
     let newest = recovery.life().await?.incarnation();
     if !options.group_is_lost {
         let replayed = recovery.look(newest).await?;
-        let databases = replayed.state.databases();
-        return report(&recovery, Some(&replayed), &databases, Some(newest.0), options).await;
+        let lost = recovery.lost(&replayed).await?;
+        let mut databases = replayed.state.databases();
+        databases.retain(|database| lost.iter().all(|lost| lost.database != database.id));
+        let mut report = report(&recovery, Some(&replayed), &databases, Some(newest.0), options).await?;
+        report.lost = lost.into_iter().map(|lost| lost.name.to_string()).collect();
+        return Ok(report);
     }
     if !options.force {
         must_be_gone(config, &recovery.look(newest).await?, newest).await?;
@@ -241,6 +251,7 @@ async fn report(
         last_index: replayed.and_then(|replayed| replayed.next.checked_sub(1)),
         ends: replayed.map(ends),
         databases: recovered,
+        lost: Vec::new(),
     })
 }
 
@@ -278,6 +289,12 @@ fn rows(report: &Report) -> Rows {
             size(database.size_bytes),
             database.checksum.clone().unwrap_or_default(),
         ]);
+    }
+    for name in &report.lost {
+        rows.add(line(
+            name,
+            "LOST: its pages are not in the object store any more".into(),
+        ));
     }
     rows
 }

@@ -76,6 +76,7 @@ fn recovery(store: &Store, dir: &Path) -> Recovery {
         pages: Arc::new(pages),
         group: "default".parse().expect("a name"),
         dir: dir.to_owned(),
+        drops_lost: false,
     }
 }
 
@@ -444,6 +445,93 @@ async fn a_recovered_group_is_the_one_that_was() {
         node = Node::start(options(dir.path())).await.expect("starts again");
         run(&node, "kept", &["INSERT INTO t (v) VALUES (2)"]).await;
     }
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_lost_its_base_is_given_up_only_by_wish() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let node = Node::start(options(dir.path())).await.expect("starts");
+    for name in ["kept", "gone", "damaged"] {
+        node.create(None, name, Limits::default(), None)
+            .await
+            .expect("created");
+        run(&node, name, &["CREATE TABLE t (v)", "INSERT INTO t VALUES (1)"]).await;
+        super::tests::materialize(&node, name).await;
+        run(&node, name, &["INSERT INTO t VALUES (2)"]).await;
+    }
+    let (store, gone, damaged) = (
+        node.store().clone(),
+        node.get("gone").expect("there").id,
+        node.get("damaged").expect("there").id,
+    );
+    node.stop().await;
+    drop(node);
+    let of = |id| object_store::path::Path::from(format!("db/{id}/{:020}", 1));
+    let all = store.list(&of(gone)).await.expect("listed");
+    assert!(!all.is_empty());
+    store.delete_all(all).await.expect("deleted");
+    // Of the other one only tables: its manifest still has the checkpoint.
+    let all = store.list(&of(damaged)).await.expect("listed");
+    let tables: Vec<_> = all
+        .into_iter()
+        .filter(|path| path.filename().is_some_and(|name| name.ends_with(".sst")))
+        .collect();
+    assert!(!tables.is_empty());
+    store.delete_all(tables).await.expect("deleted");
+    let cautious = recovery(&store, dir.path());
+    let refused = cautious.run().await;
+    let Err(crate::archive::Error::BasesLost(lost)) = refused.map(drop) else {
+        panic!("it recovers without them");
+    };
+    let mut names: Vec<&str> = lost.iter().map(|lost| lost.name.as_str()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["damaged", "gone"]);
+    // Nothing was ended: whoever has a disk goes on.
+    let node = Node::start(options(dir.path())).await.expect("starts");
+    node.stop().await;
+    drop(node);
+    let told = Recovery {
+        drops_lost: true,
+        ..recovery(&store, dir.path())
+    };
+    #[cfg(feature = "failpoints")]
+    {
+        // It dies when the tombstone is there and the name is not free yet.
+        fail::cfg("recover::before_release", "panic").expect("an order");
+        let died = tokio::spawn(async move { told.run().await.map(drop) }).await;
+        assert!(died.is_err(), "{died:?}");
+        fail::remove("recover::before_release");
+    }
+    #[cfg(not(feature = "failpoints"))]
+    told.run().await.map(drop).expect("recovered");
+    // What was planned holds for whoever goes on with it.
+    cautious.run().await.expect("the same");
+    let node = node_without_data(dir.path()).await.expect("begins");
+    let names: Vec<_> = node
+        .list(false)
+        .into_iter()
+        .map(|info| info.name.to_string())
+        .collect();
+    assert_eq!(names, ["kept"]);
+    let rows = run(&node, "kept", &["SELECT count(*) FROM t"]).await;
+    assert_eq!(
+        format!("{:?}", rows[0].as_ref().expect("it reads").rows),
+        "[[Integer(2)]]"
+    );
+    let tombstone = node
+        .list(true)
+        .into_iter()
+        .find(|info| info.id == gone)
+        .expect("known");
+    assert!(tombstone.dropped_at_ms.is_some() && tombstone.purged_at_ms.is_none());
+    // The name is free, for another database.
+    let anew = node
+        .create(None, "gone", Limits::default(), None)
+        .await
+        .expect("created");
+    assert_ne!(anew.id, gone);
+    run(&node, "gone", &["CREATE TABLE t (v)"]).await;
     node.stop().await;
 }
 

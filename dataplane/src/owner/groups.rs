@@ -18,7 +18,7 @@ use super::sequence::{Added, Sequence};
 use super::{Chains, Error, Incarnation};
 use crate::base::Checkpoint;
 use object_store::path::Path;
-use orion_api::{GroupName, NodeId};
+use orion_api::{DatabaseId, GroupName, NodeId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -75,6 +75,9 @@ pub struct Plan {
     pub operation: Uuid,
     /// The checkpoint that each database's new epoch begins from, where it has one.
     pub checkpoints: Vec<Checkpoint>,
+    /// Databases whose pages are lost: they become tombstones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dropped: Vec<DatabaseId>,
 }
 
 /// An incarnation that can begin.
