@@ -9,7 +9,7 @@
 )]
 
 mod auth;
-mod azure;
+mod clouds;
 mod descriptors;
 mod flips;
 mod fuzz;
