@@ -41,6 +41,8 @@ pub(super) struct Shared {
     pub(super) peers: Option<Arc<Peers>>,
     /// Where Raft's tasks run.
     pub(super) raft: Handle,
+    /// Where pages and log are brought into the object store.
+    pub(super) upkeep: Handle,
     pub(super) groups: Arc<Groups>,
     pub(super) tasks: TaskTracker,
     pub(super) stop: CancellationToken,
@@ -77,12 +79,12 @@ impl Shared {
             Arc::clone(&self.groups),
             options.materialize(),
         );
-        tasks.spawn(scheduler.run(stop.clone()));
+        tasks.spawn_on(scheduler.run(stop.clone()), &self.upkeep);
         let archived = Arc::<archive::Counters>::default();
         if let Some(options) = options.archive.clone() {
             let store = self.store.clone();
             let archiver = Archiver::new(Arc::clone(&group), store, options, Arc::clone(&archived));
-            tasks.spawn(archiver.run(stop.clone()));
+            tasks.spawn_on(archiver.run(stop.clone()), &self.upkeep);
         }
         let hosted = Arc::new(Hosted {
             group,

@@ -19,6 +19,7 @@ mod options;
 mod several;
 #[cfg(test)]
 pub(crate) mod tests;
+mod threads;
 
 use crate::base::Bases;
 use crate::database::{Databases, SqlThreads};
@@ -37,8 +38,9 @@ use orion_api::{GroupName, NodeId};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
+use threads::Threads;
 use tokio::net::TcpListener;
-use tokio::runtime::{Handle, Runtime};
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -60,7 +62,8 @@ pub struct Node {
     pub(crate) threads: Arc<SqlThreads>,
     /// Ends what peers are answered with, after everything else.
     stop_peers: CancellationToken,
-    raft_runtime: Mutex<Option<RaftRuntime>>,
+    /// Those of Raft, where there are others, and of upkeep.
+    own_threads: Mutex<Vec<Threads>>,
 }
 
 impl std::fmt::Debug for Node {
@@ -156,17 +159,19 @@ impl Node {
         let cache = PageCache::new(options.page_cache_bytes);
         let pages = Arc::new(Pages::new(cache, bases, Handle::current(), options.base_timeout));
         let stop_peers = CancellationToken::new();
-        let (raft_runtime, peers) = match &options.cluster {
-            None => (None, None),
+        let of_upkeep = Threads::of_upkeep().map_err(io("start the threads of upkeep for", dir))?;
+        let upkeep = of_upkeep.handle();
+        let mut own_threads = vec![of_upkeep];
+        let (raft, peers) = match &options.cluster {
+            None => (Handle::current(), None),
             Some(cluster) => {
-                let runtime = RaftRuntime::start().map_err(io("start Raft's threads for", dir))?;
-                let peers = listen(&options, cluster, id, &runtime.handle(), &stop_peers).await?;
-                (Some(runtime), Some(peers))
+                let of_raft = Threads::of_raft().map_err(io("start Raft's threads for", dir))?;
+                let raft = of_raft.handle();
+                own_threads.push(of_raft);
+                let peers = listen(&options, cluster, id, &raft, &stop_peers).await?;
+                (raft, Some(peers))
             }
         };
-        let raft = raft_runtime
-            .as_ref()
-            .map_or_else(Handle::current, RaftRuntime::handle);
         let threads = SqlThreads::start(options.sql_threads).map_err(io("start SQL threads for", dir))?;
         let (groups, tasks, stop) = (
             Arc::<Groups>::default(),
@@ -188,6 +193,7 @@ impl Node {
             pages,
             peers,
             raft,
+            upkeep,
             groups: Arc::clone(&groups),
             tasks,
             stop,
@@ -208,7 +214,7 @@ impl Node {
             databases,
             threads,
             stop_peers,
-            raft_runtime: Mutex::new(raft_runtime),
+            own_threads: Mutex::new(own_threads),
         }))
     }
 
@@ -312,7 +318,7 @@ impl Node {
             hosted.group.stop().await;
         }
         self.stop_peers.cancel();
-        drop(self.raft_runtime.lock().take());
+        self.own_threads.lock().clear();
         let (threads, disk) = (Arc::clone(&self.threads), self.disk());
         tokio::task::block_in_place(|| {
             threads.stop();
@@ -384,37 +390,6 @@ impl Node {
             .iter()
             .find(|hosted| hosted.group.catalog.find(name).is_some());
         Arc::clone(its.unwrap_or(&self.home))
-    }
-}
-
-/// Raft's own threads, so that a heartbeat never waits behind queries. Few: an entry goes through a dozen tasks, and each that
-/// runs on another thread than the one before costs more than what it does. Dropped, they end, and nobody waits for them.
-struct RaftRuntime(Option<Runtime>);
-
-impl RaftRuntime {
-    fn start() -> std::io::Result<RaftRuntime> {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads((cores / 4).clamp(1, 4))
-            .thread_name("orion-raft")
-            .enable_all()
-            .build()?;
-        Ok(RaftRuntime(Some(runtime)))
-    }
-
-    fn handle(&self) -> Handle {
-        // It is there until this is dropped.
-        self.0
-            .as_ref()
-            .map_or_else(Handle::current, |runtime| runtime.handle().clone())
-    }
-}
-
-impl Drop for RaftRuntime {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
     }
 }
 
