@@ -7,6 +7,7 @@ use crate::controller::{Controller, Settings, endpoint_by_address};
 use crate::effects::Writes;
 use crate::lease::{Election, Gate, Times};
 use crate::metrics::{Metrics, State};
+use crate::names;
 use crate::probes::{Readiness, router};
 use crate::schema;
 use anyhow::{Context, Result};
@@ -19,6 +20,9 @@ use tokio_util::sync::CancellationToken;
 
 /// How often installed kinds are looked at until they are right.
 const KINDS_AGAIN: Duration = Duration::from_secs(2);
+
+/// Most Events in a second; what is too much waits, and is left out in the end.
+const EVENTS_PER_SECOND: u32 = 25;
 
 /// What the program is started with.
 #[derive(Clone, Debug)]
@@ -82,13 +86,21 @@ async fn work(
         None => Gate::always(),
     };
     let bucket = Arc::new(Bucket::new(options.writes_per_second));
+    let pace = Arc::new(Bucket::new(EVENTS_PER_SECOND));
+    let events = measured(&client, Arc::clone(&metrics), pace, gate.clone());
     let measured = measured(&client, Arc::clone(&metrics), bucket, gate.clone());
+    let identity = options
+        .election
+        .as_ref()
+        .map(|election| election.identity.clone());
     let settings = Settings {
         image: options.image.clone(),
         scope: options.scope.clone(),
         endpoint: Arc::new(endpoint_by_address),
         writes: Arc::new(Writes::through(gate.clone())),
         metrics: Arc::clone(&metrics),
+        events,
+        identity: identity.unwrap_or_else(|| names::MANAGER.to_owned()),
     };
     let controller = Controller::start(measured, settings);
     state.shows(controller.caches(), controller.queues());

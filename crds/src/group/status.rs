@@ -236,6 +236,8 @@ pub mod reason {
     pub const ROLLING: &str = "Rolling";
     /// A restarted pod does not become ready: no other one is touched.
     pub const ROLL_HALTED: &str = "RollHalted";
+    /// All members read a newer format than is written: until then the older release can be started again.
+    pub const FORMAT_PENDING: &str = "FormatPending";
     /// A person paused the reconciliation.
     pub const PAUSED: &str = "Paused";
     /// No pods, by wish.

@@ -4,7 +4,7 @@
 mod queue;
 
 use crate::cache::{Caches, ObjectKey, Scope, Target, Wake};
-use crate::effects::{Endpoint, Error, Shared, Writes, reconcile_database, reconcile_group};
+use crate::effects::{Endpoint, Error, Events, Shared, Writes, reconcile_database, reconcile_group};
 use crate::metrics::{Kind, Metrics};
 use crate::names;
 use k8s_openapi::api::core::v1::Pod;
@@ -36,6 +36,10 @@ pub struct Settings {
     pub writes: Arc<Writes>,
     /// Counts what is done.
     pub metrics: Arc<Metrics>,
+    /// The way for Events: with a pace of its own, so that they take nothing from the writes that make objects.
+    pub events: Client,
+    /// Who this is, in Events.
+    pub identity: String,
 }
 
 /// The admin API of a pod, by its address.
@@ -88,7 +92,10 @@ impl Controller {
         let wake = wake(&caches, &queues);
         let (sender, synced) = watch::channel(false);
         let filling = Arc::clone(&caches).run(client.clone(), Arc::clone(&wake), sender);
-        let watching = tokio::spawn(filling);
+        let (events, telling) = Events::new(settings.events, &settings.identity);
+        let watching = tokio::spawn(async move {
+            tokio::join!(filling, telling);
+        });
         let shared = Shared {
             client,
             image: settings.image,
@@ -97,6 +104,7 @@ impl Controller {
             wake,
             writes: settings.writes,
             metrics: settings.metrics,
+            events,
             kept: Default::default(),
         };
         Controller {

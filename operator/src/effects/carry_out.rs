@@ -13,8 +13,17 @@ use kube::{Api, ResourceExt};
 use orion_api::admin::ChangeMembers;
 use serde_json::json;
 
+/// What came of an action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It is done, or begun.
+    Done,
+    /// Nothing was done: it is not possible now, or somebody was first. The next look plans anew.
+    Nothing,
+}
+
 impl Look<'_> {
-    pub(super) async fn carry_out(&self, action: &Action) -> Result<(), Error> {
+    pub(super) async fn carry_out(&self, action: &Action) -> Result<Outcome, Error> {
         tracing::info!(group = self.group.name_any(), ?action, "carried out");
         self.shared.metrics.acts(Kind::Group, action.name());
         match action {
@@ -23,7 +32,8 @@ impl Look<'_> {
                 joins_as_voter,
             } => {
                 self.write_member(member, *joins_as_voter, !self.group.spec.hibernated, false)
-                    .await
+                    .await?;
+                Ok(Outcome::Done)
             }
             Action::UpdateMember {
                 member,
@@ -31,7 +41,8 @@ impl Look<'_> {
                 is_leaving,
             } => {
                 let joins = self.seen(member).is_some_and(|seen| seen.joins_as_voter);
-                self.write_member(member, joins, *runs, *is_leaving).await
+                self.write_member(member, joins, *runs, *is_leaving).await?;
+                Ok(Outcome::Done)
             }
             Action::DeleteMember { member } => self.delete_member(member, &DeleteParams::background()).await,
             Action::OrphanMember { member } => {
@@ -49,7 +60,7 @@ impl Look<'_> {
                 self.api::<PersistentVolumeClaim>()
                     .patch(&name, &PatchParams::default(), &patch)
                     .await?;
-                Ok(())
+                Ok(Outcome::Done)
             }
             Action::RestartPod { member, uid, how } => self.restart(member, uid, *how).await,
             Action::LabelPod { member, role, leads } => {
@@ -75,10 +86,12 @@ impl Look<'_> {
         }
     }
 
-    async fn change_raft(&self, action: &Action) -> Result<(), Error> {
-        let Some(leader) = &self.leader else { return Ok(()) };
+    async fn change_raft(&self, action: &Action) -> Result<Outcome, Error> {
+        let Some(leader) = &self.leader else {
+            return Ok(Outcome::Nothing);
+        };
         let Ok(name) = self.group.name_any().parse() else {
-            return Ok(());
+            return Ok(Outcome::Nothing);
         };
         self.shared.writes.next()?;
         match action {
@@ -91,7 +104,7 @@ impl Look<'_> {
             }
             Action::RemoveNode { node } => settled(leader.remove_member(&name, *node).await),
             Action::ChangeLeader { node } => settled(leader.change_leader(&name, *node).await),
-            _ => Ok(()),
+            _ => Ok(Outcome::Nothing),
         }
     }
 
@@ -157,9 +170,10 @@ impl Look<'_> {
             api.patch(&name, &PatchParams::default(), &Patch::Merge(patch))
                 .await,
         )
+        .map(drop)
     }
 
-    async fn delete_member(&self, member: &MemberName, parameters: &DeleteParams) -> Result<(), Error> {
+    async fn delete_member(&self, member: &MemberName, parameters: &DeleteParams) -> Result<Outcome, Error> {
         let object = json!({
             "apiVersion": "apps/v1", "kind": "StatefulSet",
             "metadata": {
@@ -168,10 +182,13 @@ impl Look<'_> {
                 "ownerReferences": [{ "controller": true, "uid": self.group.metadata.uid }]
             }
         });
-        self.objects().remove(&object, parameters).await
+        Ok(match self.objects().remove(&object, parameters).await? {
+            true => Outcome::Done,
+            false => Outcome::Nothing,
+        })
     }
 
-    async fn delete_claim(&self, member: &MemberName) -> Result<(), Error> {
+    async fn delete_claim(&self, member: &MemberName) -> Result<Outcome, Error> {
         let name = member.claim(&self.group.name_any());
         self.shared.writes.next()?;
         gone_is_well(
@@ -182,7 +199,7 @@ impl Look<'_> {
     }
 
     /// Only the pod that was seen. A refused eviction is a reason to wait, not an error.
-    async fn restart(&self, member: &MemberName, uid: &str, how: Restart) -> Result<(), Error> {
+    async fn restart(&self, member: &MemberName, uid: &str, how: Restart) -> Result<Outcome, Error> {
         let name = member.pod(&self.group.name_any());
         let preconditions = Some(Preconditions {
             uid: Some(uid.to_owned()),
@@ -202,7 +219,7 @@ impl Look<'_> {
                     ..EvictParams::default()
                 };
                 match pods.evict(&name, &eviction).await {
-                    Err(kube::Error::Api(status)) if status.code == 429 => Ok(()),
+                    Err(kube::Error::Api(status)) if status.code == 429 => Ok(Outcome::Nothing),
                     other => gone_is_well(other),
                 }
             }
@@ -211,9 +228,11 @@ impl Look<'_> {
 }
 
 /// What was to be changed is not there any more, or is another one: the next look sees it.
-fn gone_is_well<T>(answer: kube::Result<T>) -> Result<(), Error> {
+fn gone_is_well<T>(answer: kube::Result<T>) -> Result<Outcome, Error> {
     match answer {
-        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
-        other => Ok(other.map(drop)?),
+        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {
+            Ok(Outcome::Nothing)
+        }
+        other => Ok(other.map(|_| Outcome::Done)?),
     }
 }

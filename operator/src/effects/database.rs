@@ -7,18 +7,18 @@ use super::objects::{Ensured, Objects, title};
 use super::{Error, Shared, now, secrets, status};
 use crate::cache::{NamespaceSeen, ObjectKey, Scope};
 use crate::plan::{
-    DatabaseAction, DatabaseObserved, DatabasePlan, GroupSeen, Seen, name_in_group, plan_database,
-    present_group,
+    DatabaseAction, DatabaseObserved, DatabasePlan, GroupSeen, Seen, database_action_notice,
+    database_notices, name_in_group, plan_database, present_group,
 };
 use crate::render::{DatabaseObjects, TokenSecret, database_objects};
 use crate::{metrics, names};
 use k8s_openapi::api::core::v1::{Namespace, Pod};
-use kube::{Api, ResourceExt};
+use kube::{Api, Resource, ResourceExt};
 use orion_api::admin::Database as Made;
 use orion_api::client::Client;
 use orion_api::{DatabaseName, Kind};
 use orion_crds::condition::Status;
-use orion_crds::database::Access;
+use orion_crds::database::{Access, DatabaseStatus};
 use orion_crds::group::From;
 use orion_crds::{Database, ReplicationGroup};
 use std::sync::Arc;
@@ -43,12 +43,17 @@ pub async fn reconcile_database(shared: &Shared, database: &Database) -> Result<
             status::finalize(&api, &shared.writes, database, false).await?;
             return Ok(Duration::from_secs(60));
         }
+        let notice = database_action_notice(&action);
         look.carry_out(&api, action).await?;
+        shared.events.tell(&database.object_ref(&()), notice);
     }
     // What was found out on the way is said too.
     let DatabasePlan { status, .. } = plan_database(&look.observed, &now());
     let before = database.status.as_ref();
     if let Some(written) = status::write(&api, &shared.writes, database, before, &status).await? {
+        let nothing = DatabaseStatus::default();
+        let notices = database_notices(before.unwrap_or(&nothing), &status);
+        shared.events.tell(&database.object_ref(&()), notices);
         shared.caches.wrote_database(written);
     }
     let is_ready = status

@@ -1,20 +1,24 @@
 //! One look at a group, and what comes of it.
 
+use super::carry_out::Outcome;
 use super::nodes::Nodes;
 use super::objects::{Ensured, Objects, title};
 use super::{Error, Shared, now, observe, secrets, status};
 use crate::cache::{ObjectKey, Target};
 use crate::names;
-use crate::plan::{DatabasesSeen, Observed, Plan, Seen, configured, lint, plan_group, shown_size};
+use crate::plan::{
+    DatabasesSeen, Notice, Observed, Plan, Seen, action_notice, configured, group_notices, lint, plan_group,
+    shown_size,
+};
 use crate::render::{Context, TEMPLATE_REVISION, group_objects};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::DeleteParams;
-use kube::{Api, ResourceExt};
+use kube::{Api, Resource, ResourceExt};
 use orion_api::admin::Database as Made;
 use orion_api::client::Client;
 use orion_crds::ReplicationGroup;
 use orion_crds::condition::Status;
-use orion_crds::group::{AuthMode, Issuer, TlsPolicy};
+use orion_crds::group::{AuthMode, Issuer, ReplicationGroupStatus, TlsPolicy};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -41,12 +45,17 @@ pub async fn reconcile_group(shared: &Shared, group: &ReplicationGroup) -> Resul
         shared.kept.catalogs.forget(&ObjectKey::of(&group.metadata));
         return Ok(Duration::from_secs(60));
     }
+    let tell = |notices: Vec<Notice>| shared.events.tell(&group.object_ref(&()), notices);
     if let Some(written) = written {
+        let nothing = ReplicationGroupStatus::default();
+        tell(group_notices(before.unwrap_or(&nothing), &plan.status));
         shared.caches.wrote_group(written);
     }
     if look.observed.foreign.is_empty() && look.observed.refused.is_none() {
         for action in &plan.actions {
-            look.carry_out(action).await?;
+            if look.carry_out(action).await? == Outcome::Done {
+                tell(action_notice(&look.observed, action).into_iter().collect());
+            }
         }
     }
     let is_ready = plan

@@ -7,6 +7,7 @@ mod certificates;
 mod clients;
 mod database;
 mod error;
+mod events;
 mod group;
 mod keys;
 mod nodes;
@@ -17,6 +18,7 @@ mod status;
 
 pub use database::reconcile_database;
 pub use error::Error;
+pub use events::Events;
 pub use group::reconcile_group;
 
 use crate::cache::{Caches, Wake};
@@ -47,6 +49,8 @@ pub struct Shared {
     pub writes: Arc<Writes>,
     /// Counts what is done.
     pub metrics: Arc<Metrics>,
+    /// Tells people.
+    pub events: Events,
     pub(crate) kept: Kept,
 }
 

@@ -1,5 +1,6 @@
 //! What nodes say. Each node that runs is asked for itself; the newest answer of the leader counts.
 
+use super::carry_out::Outcome;
 use super::keys::Key;
 use super::{Error, Shared};
 use crate::names::MemberName;
@@ -86,12 +87,14 @@ impl Nodes {
             };
             (member.node, seen)
         });
+        let reads = group.members.iter().map(|member| member.format_level).min();
         let membership = Membership {
             term: group.term,
             // Only who leads knows it for certain.
             leader: leads.then_some(group.leader).flatten(),
             members: members.collect(),
             format_level: group.format_level,
+            reads_level: reads.unwrap_or(group.format_level),
         };
         (Seen::Known(membership), leads.then(|| (*client).clone()))
     }
@@ -115,12 +118,12 @@ pub(crate) fn wire_role(role: Role) -> WireRole {
 }
 
 /// What a change of the membership answered. That it cannot be now is no error: it is planned anew.
-pub(crate) fn settled<T>(answer: Result<T, orion_api::client::Error>) -> Result<(), Error> {
+pub(super) fn settled<T>(answer: Result<T, orion_api::client::Error>) -> Result<Outcome, Error> {
     match answer {
         Err(error) if matches!(error.kind(), Kind::Conflict | Kind::NotLeader | Kind::Retry) => {
             tracing::info!(%error, "a change of members is not possible now");
-            Ok(())
+            Ok(Outcome::Nothing)
         }
-        other => Ok(other.map(drop)?),
+        other => Ok(other.map(|_| Outcome::Done)?),
     }
 }

@@ -154,26 +154,26 @@ impl<'a> Objects<'a> {
         Ok(())
     }
 
-    /// Deletes it, if it is ours.
-    pub(crate) async fn remove(&self, object: &Value, parameters: &DeleteParams) -> Result<(), Error> {
+    /// Deletes it, if it is ours. Returns whether this call did.
+    pub(crate) async fn remove(&self, object: &Value, parameters: &DeleteParams) -> Result<bool, Error> {
         match self.caches.look(text(&object["kind"]), &key(object)) {
-            Owned::Missing => return Ok(()),
+            Owned::Missing => return Ok(false),
             Owned::There(entry) if entry.is_terminating || entry.owner.as_deref() != owner(object) => {
-                return Ok(());
+                return Ok(false);
             }
             Owned::There(_) | Owned::Unwatched => {}
         }
         let Some(found) = self.get(object).await? else {
-            return Ok(());
+            return Ok(false);
         };
         let found = serde_json::to_value(found)?;
         if owner(&found) != owner(object) || found["metadata"]["deletionTimestamp"].is_string() {
-            return Ok(());
+            return Ok(false);
         }
         self.writes.next()?;
         match self.api(object).delete(name(object), parameters).await {
-            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
-            other => Ok(other.map(drop)?),
+            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(false),
+            other => Ok(other.map(|_| true)?),
         }
     }
 }

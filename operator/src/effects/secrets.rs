@@ -236,8 +236,10 @@ mod tests {
                 .body(Body::from(body.to_string().into_bytes()));
             futures::future::ready(Ok::<_, tower::BoxError>(answer.expect("an answer")))
         });
+        let client = kube::Client::new(server, "ns");
+        let (events, _) = crate::effects::Events::new(client.clone(), "tests");
         let shared = Shared {
-            client: kube::Client::new(server, "ns"),
+            client,
             image: String::new(),
             endpoint: Arc::new(|_| None),
             // They have nothing of it yet.
@@ -245,6 +247,7 @@ mod tests {
             wake: Arc::new(|_| {}),
             writes: Arc::new(Writes::limited(0)),
             metrics: Arc::default(),
+            events,
             kept: Default::default(),
         };
         let group: ReplicationGroup = serde_json::from_value(json!({

@@ -17,6 +17,7 @@ mod databases;
 mod group;
 mod lint;
 mod membership;
+mod notices;
 mod observed;
 mod roll;
 mod status;
@@ -29,6 +30,7 @@ pub use databases::{
 };
 pub use group::{Plan, configured, plan_group};
 pub use lint::lint;
+pub use notices::{Notice, action_notice, database_action_notice, database_notices, group_notices};
 pub use observed::{
     ClaimSeen, Credentials, DatabasesSeen, MemberSeen, Membership, Observed, PodSeen, RaftMember, Seen,
 };

@@ -116,6 +116,8 @@ pub struct Membership {
     pub members: BTreeMap<NodeId, RaftMember>,
     /// The format that is written.
     pub format_level: u32,
+    /// The newest format that all members read.
+    pub reads_level: u32,
 }
 
 /// One of them.

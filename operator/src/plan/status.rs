@@ -3,12 +3,12 @@
 
 use super::group::annotation;
 use super::observed::{Credentials, Observed};
-use super::roll::Roll;
+use super::roll::{self, Roll};
 use super::view::{Entry, Fate};
 use crate::names;
 use crate::render::Context;
 use orion_crds::Condition;
-use orion_crds::condition::Status;
+use orion_crds::condition::{Status, find};
 use orion_crds::group::{
     Databases, Lag, Leader, Member, MemberState, Phase, ReplicationGroupStatus, Role, condition, reason,
 };
@@ -158,6 +158,7 @@ fn findings(report: &Report<'_>, has_begun: bool) -> Vec<Finding> {
         bootstrapped(report, has_begun),
         quorum(report),
         credentials(&report.observed.credentials),
+        update(report),
         deletion(report),
     ]
 }
@@ -301,6 +302,55 @@ fn quorum(report: &Report<'_>) -> Finding {
             Status::False,
             reason::QUORUM_LOST,
             format!("{ready} of {voters} voters are ready; nothing can be written"),
+        ),
+    }
+}
+
+/// Whether all members run the template, and the formats of their release are written.
+fn update(report: &Report<'_>) -> Finding {
+    let finding =
+        |status, reason, message: String| Finding::new(condition::UPDATE_FINALIZED, status, reason, message);
+    let staying = || report.entries.iter().filter(|entry| entry.fate == Fate::Stays);
+    let outdated = staying().filter(|entry| roll::is_outdated(entry)).count();
+    let (all, before) = (staying().count(), report.observed.group.status.as_ref());
+    let before = before.and_then(|status| find(&status.conditions, condition::UPDATE_FINALIZED));
+    let was_rolling = before
+        .is_some_and(|before| before.status == Status::False && before.reason != reason::FORMAT_PENDING);
+    let are_ready = || staying().all(|entry| entry.is_ready() || !entry.seen.runs);
+    match (report.roll, report.observed.membership.known()) {
+        (Roll::Halted { by }, _) => finding(
+            Status::False,
+            reason::ROLL_HALTED,
+            format!("member {by} does not start with the new template; no other one is restarted"),
+        ),
+        (Roll::Next(_) | Roll::Waiting, _) => finding(
+            Status::False,
+            reason::ROLLING,
+            format!("{} of {all} pods have the newest template", all - outdated),
+        ),
+        // The last one is on its way, and may yet fail.
+        (Roll::Done, _) if was_rolling && !are_ready() => finding(
+            Status::False,
+            reason::ROLLING,
+            "the pods that were restarted are not all ready yet".to_owned(),
+        ),
+        (Roll::Done, None) => finding(
+            Status::Unknown,
+            reason::UNKNOWN,
+            "no node could be asked which format is written".to_owned(),
+        ),
+        (Roll::Done, Some(known)) if known.format_level < known.reads_level => finding(
+            Status::False,
+            reason::FORMAT_PENDING,
+            format!(
+                "all members read the format {}, and {} is written: until then the older release can be started again",
+                known.reads_level, known.format_level
+            ),
+        ),
+        (Roll::Done, Some(_)) => finding(
+            Status::True,
+            reason::AS_WISHED,
+            "all pods have the newest template, and the formats of their release are written".to_owned(),
         ),
     }
 }

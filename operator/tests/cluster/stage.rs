@@ -12,6 +12,7 @@ use orion_crds::{Database, ReplicationGroup};
 use orion_operator::cache::Scope;
 use orion_operator::controller::{Controller, Settings};
 use orion_operator::effects::Writes;
+use orion_operator::metrics::{Kind, Looks, Metrics};
 use serde_json::{Value, json};
 use std::fmt::Debug;
 use std::future::Future;
@@ -27,6 +28,18 @@ pub struct Operator {
     pub stop: CancellationToken,
     pub task: tokio::task::JoinHandle<()>,
     pub writes: Arc<Writes>,
+    metrics: Arc<Metrics>,
+}
+
+impl Operator {
+    /// How many looks at groups have ended well.
+    pub fn looks(&self) -> u64 {
+        let of_groups = Looks {
+            kind: Kind::Group,
+            result: "ok",
+        };
+        self.metrics.reconciles.get_or_create(&of_groups).get()
+    }
 }
 
 /// One test's world, with a server of its own: the operator looks at all namespaces.
@@ -74,17 +87,25 @@ impl Stage {
         let urls = Arc::clone(&self.urls);
         let endpoint = move |pod: &Pod| urls.lock().expect("no panic").get(&pod.uid()?).cloned();
         let writes = Arc::new(writes);
+        let metrics = Arc::<Metrics>::default();
         let settings = Settings {
             image: "orion:1".into(),
             scope: Scope::Cluster,
             endpoint: Arc::new(endpoint),
             writes: Arc::clone(&writes),
-            metrics: Arc::default(),
+            metrics: Arc::clone(&metrics),
+            events: self.client.clone(),
+            identity: "tests".into(),
         };
         let controller = Controller::start(self.client.clone(), settings);
         let until = stop.clone();
         let task = tokio::spawn(async move { controller.work(&until).await });
-        Operator { stop, task, writes }
+        Operator {
+            stop,
+            task,
+            writes,
+            metrics,
+        }
     }
 
     pub fn groups(&self) -> Api<ReplicationGroup> {

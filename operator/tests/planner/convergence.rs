@@ -116,6 +116,11 @@ proptest! {
         }
         world.settle(250);
         prop_assert!(world.plan().actions.is_empty());
+        world.told.clear();
+        for _ in 0..5 {
+            world.reconcile(usize::MAX);
+        }
+        prop_assert!(world.told.is_empty(), "told although nothing happened: {:?}", world.told);
         let deletes_a_disk = |action: &Action| matches!(action, Action::DeleteClaim { .. });
         prop_assert!(!world.done.iter().any(deletes_a_disk), "nobody said Delete");
     }

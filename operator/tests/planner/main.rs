@@ -4,5 +4,6 @@
 mod convergence;
 mod database;
 mod golden;
+mod notices;
 mod scenarios;
 mod world;

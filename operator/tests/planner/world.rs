@@ -8,8 +8,8 @@ use orion_crds::group::{ReplicationGroupSpec, Role};
 use orion_crds::{Quantity, ReplicationGroup};
 use orion_operator::names::{self, MemberName};
 use orion_operator::plan::{
-    Action, ClaimSeen, Credentials, DatabasesSeen, MemberSeen, Membership, Observed, Plan, PodSeen,
-    RaftMember, Seen, lint, plan_group,
+    Action, ClaimSeen, Credentials, DatabasesSeen, MemberSeen, Membership, Notice, Observed, Plan, PodSeen,
+    RaftMember, Seen, action_notice, group_notices, lint, plan_group,
 };
 use orion_operator::render::{Context, MemberTemplate, TEMPLATE_REVISION, template_hash};
 use serde_json::{Value, json};
@@ -66,6 +66,8 @@ pub struct World {
     /// Whether nodes can be asked.
     pub is_blind: bool,
     pub done: Vec<Action>,
+    /// What people were told.
+    pub told: Vec<Notice>,
     /// Numbers of members that ever had a disk.
     numbers_used: BTreeSet<u32>,
     next_uid: u64,
@@ -106,6 +108,7 @@ impl World {
             term: 0,
             is_blind: false,
             done: Vec::new(),
+            told: Vec::new(),
             numbers_used: BTreeSet::new(),
             next_uid: 1,
         }
@@ -211,6 +214,7 @@ impl World {
                     leader: self.leader,
                     members: raft.collect(),
                     format_level: 1,
+                    reads_level: 1,
                 }),
             },
             credentials: Credentials::Valid,
@@ -242,7 +246,9 @@ impl World {
 
     /// Plans and does the first `most` actions: the operator is killed after them.
     pub fn reconcile(&mut self, most: usize) -> usize {
-        let plan = self.plan();
+        let (observed, plan) = (self.observed(), self.plan());
+        let before = self.group.status.clone().unwrap_or_default();
+        self.told.extend(group_notices(&before, &plan.status));
         self.group.status = Some(plan.status);
         let count = plan.actions.len();
         for action in plan.actions.into_iter().take(most) {
@@ -253,6 +259,7 @@ impl World {
             if had_majority && !is_of_a_person && !is_alone {
                 assert!(self.has_majority(), "{action:?} took the majority away");
             }
+            self.told.extend(action_notice(&observed, &action));
             self.done.push(action);
         }
         count
