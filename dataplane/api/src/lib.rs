@@ -4,6 +4,7 @@
 pub mod admin;
 pub mod client;
 pub mod error;
+pub mod exit;
 pub mod hrana;
 mod id;
 mod number;

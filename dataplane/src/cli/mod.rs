@@ -63,7 +63,8 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // Nobody is left to tell if this fails too.
             let _ = writeln!(std::io::stderr(), "orion: {error:#}{}", hint::of(&error));
-            ExitCode::FAILURE
+            let of_server = error.downcast_ref::<crate::server::Error>();
+            of_server.map_or(ExitCode::FAILURE, |error| ExitCode::from(error.exit_code()))
         }
     }
 }

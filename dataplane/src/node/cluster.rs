@@ -5,6 +5,7 @@
 //! its peers and to the leader.
 
 use super::options::Cluster;
+use super::troubles::Unsettled;
 use crate::causes;
 use crate::group::{self, Group};
 use crate::owner::{Chains, Founded, Founding, Incarnation};
@@ -12,7 +13,7 @@ use crate::peer::wire::{Join, Joined, Known, KnownGroup};
 use crate::peer::{self, Peers};
 use futures::future::join_all;
 use orion_api::NodeId;
-use orion_api::admin::Role;
+use orion_api::admin::{Role, Trouble, TroubleKind};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +34,8 @@ pub(super) struct Companion {
     pub(super) peers: Arc<Peers>,
     pub(super) chains: Chains,
     pub(super) cluster: Cluster,
+    /// Where it is told why this node is not settled.
+    pub(super) unsettled: Arc<Unsettled>,
 }
 
 /// Why a step did not succeed. It is tried again.
@@ -46,8 +49,25 @@ enum Error {
     Peer(#[from] peer::Error),
     #[error("the group was begun by node {0}, and none of the peers knows its leader")]
     NobodyLeads(NodeId),
+    #[error(
+        "the group of this name in the object store was begun by node {0}, which is none of those that answer here"
+    )]
+    Elsewhere(NodeId),
     #[error("the leader has not taken this node in yet: {0}")]
     NotYet(String),
+}
+
+impl Error {
+    fn trouble(&self, text: &str) -> Trouble {
+        let kind = match self {
+            Error::Elsewhere(_) => TroubleKind::GroupElsewhere,
+            _ => TroubleKind::NotInGroup,
+        };
+        Trouble {
+            kind,
+            message: text.to_owned(),
+        }
+    }
 }
 
 impl Companion {
@@ -57,9 +77,13 @@ impl Companion {
         loop {
             let pause = match stop.run_until_cancelled(self.step()).await {
                 None => return,
-                Some(Ok(())) => WATCH,
+                Some(Ok(())) => {
+                    self.unsettled.clear();
+                    WATCH
+                }
                 Some(Err(error)) => {
                     let text = causes::text(&error);
+                    self.unsettled.note(error.trouble(&text));
                     if text != said {
                         tracing::info!(group = %self.group.name, "not settled in the group yet: {text}");
                         said = text;
@@ -153,7 +177,14 @@ impl Companion {
         });
         let mut candidates: Vec<(NodeId, String)> = leaders.collect();
         candidates.dedup();
-        let mut answer = Err(Error::NobodyLeads(founder));
+        let is_reached = |founder: NodeId| {
+            let mut own = known.iter().filter_map(|known| known.own.as_ref());
+            founder == self.group.node || own.any(|own| own.node == founder.0)
+        };
+        let mut answer = Err(match is_reached(founder) {
+            true => Error::NobodyLeads(founder),
+            false => Error::Elsewhere(founder),
+        });
         for (leader, address) in candidates {
             let joined = if leader == self.group.node {
                 // The leader that has moved notes it itself.

@@ -2,6 +2,7 @@
 //! members what they are to be.
 
 use super::cluster::Companion;
+use super::troubles::Unsettled;
 use super::{Error, Options, first_entries, incarnation};
 use crate::archive::{self, Archiver};
 use crate::group::{self, Group, Groups};
@@ -24,6 +25,8 @@ pub(crate) struct Hosted {
     /// What was archived of its log.
     pub(crate) archived: Arc<archive::Counters>,
     pub(super) chains: Chains,
+    /// Why this node is not settled in it.
+    pub(super) unsettled: Arc<Unsettled>,
     /// How long a dropped database's objects stay.
     pub(super) drop_retention: Duration,
     /// Held while a database's limits are read and changed.
@@ -55,6 +58,7 @@ impl Shared {
         let group = self.start_group(name).await?;
         let (stop, tasks) = (&self.stop, &self.tasks);
         self.groups.add(Arc::clone(&group));
+        let unsettled = Arc::<Unsettled>::default();
         match (&options.cluster, &self.peers) {
             (Some(cluster), Some(peers)) => {
                 let companion = Companion {
@@ -62,6 +66,7 @@ impl Shared {
                     peers: Arc::clone(peers),
                     chains: self.chains.clone(),
                     cluster: cluster.clone(),
+                    unsettled: Arc::clone(&unsettled),
                 };
                 tasks.spawn(companion.run(stop.clone()));
             }
@@ -90,6 +95,7 @@ impl Shared {
             group,
             archived,
             chains: self.chains.clone(),
+            unsettled,
             drop_retention: options.drop_retention,
             changing_limits: tokio::sync::Mutex::default(),
         });

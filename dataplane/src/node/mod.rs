@@ -20,6 +20,7 @@ mod several;
 #[cfg(test)]
 pub(crate) mod tests;
 mod threads;
+mod troubles;
 
 use crate::base::Bases;
 use crate::database::{Databases, SqlThreads};

@@ -131,6 +131,7 @@ impl NodeAdmin {
             purged_index: index(metrics.purged),
             format_level: group.catalog.format_level(),
             databases: hosted.list(false).len() as u64,
+            troubles: self.node.troubles(hosted),
         }
     }
 }

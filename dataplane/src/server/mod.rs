@@ -16,8 +16,10 @@ use crate::http::connections::{self, Connections};
 use crate::http::{Front, Http, HttpSettings};
 use crate::node::{self, Node};
 use crate::room::{GRAIN, Room};
+use crate::store::{ConfigError, Kind};
 use crate::{causes, http, metrics, views};
 use leaders::NodeLeaders;
+use orion_api::exit;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -59,6 +61,27 @@ pub enum Error {
     #[error("signals")]
     Signals(#[source] std::io::Error),
 }
+
+impl Error {
+    /// How the process ends, for whoever starts it: see [`exit`].
+    pub fn exit_code(&self) -> u8 {
+        use node::Error as N;
+        let of_store = |kind| match kind {
+            Kind::Denied => exit::OBJECT_STORE_DENIED,
+            Kind::Unavailable => exit::OBJECT_STORE_UNAVAILABLE,
+            _ => OTHER_FAILURE,
+        };
+        match self {
+            Error::Node(N::Owner(error)) => of_store(error.kind()),
+            Error::Node(N::Store(ConfigError::Credentials(_))) => exit::OBJECT_STORE_DENIED,
+            Error::Node(N::OtherFounder { .. } | N::Over { .. }) => exit::GROUP_ELSEWHERE,
+            _ => OTHER_FAILURE,
+        }
+    }
+}
+
+/// How the process ends after any other error.
+const OTHER_FAILURE: u8 = 1;
 
 /// How long requests in flight have to end at a stop.
 const DRAIN: Duration = Duration::from_secs(10);

@@ -63,6 +63,11 @@ impl Error {
         }
     }
 
+    /// The same failure, which turned out to be of another kind.
+    pub(super) fn of_kind(self, kind: Kind) -> Error {
+        Error { kind, ..self }
+    }
+
     /// The same failure where the conflict itself is not decided yet.
     pub(super) fn into_unavailable(self) -> Error {
         Error {

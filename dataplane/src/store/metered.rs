@@ -45,19 +45,21 @@ async fn count<T>(
 ) -> Result<T> {
     let start = Instant::now();
     metrics.begin(operation, area);
+    let waiting = metrics.health.asked();
     let outcome = request.await;
     metrics.answered(operation, area, start.elapsed());
-    if let Err(error) = &outcome
-        && is_failure(error)
-    {
+    let failure = outcome.as_ref().err().and_then(failure);
+    if failure.is_some() {
         metrics.failed(operation, area);
     }
+    metrics.health.answered(failure);
+    drop(waiting);
     outcome
 }
 
 /// An object that is not there or exists already is an answer.
-fn is_failure(error: &object_store::Error) -> bool {
-    !matches!(Kind::of(error), Kind::NotFound | Kind::Conflict)
+fn failure(error: &object_store::Error) -> Option<Kind> {
+    Some(Kind::of(error)).filter(|kind| !matches!(kind, Kind::NotFound | Kind::Conflict))
 }
 
 impl fmt::Display for Metered {

@@ -1,8 +1,10 @@
 //! Counts of what was asked of an object store, as plain atomics that a collector reads when it likes.
 
+use super::Kind;
+use super::health::Health;
 use object_store::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -136,6 +138,7 @@ struct Cell {
 #[derive(Debug, Default)]
 pub struct Metrics {
     cells: [[Cell; Area::ALL.len()]; Operation::ALL.len()],
+    pub(super) health: Health,
 }
 
 impl Metrics {
@@ -168,6 +171,11 @@ impl Metrics {
     pub fn latencies(&self, operation: Operation, area: Area) -> [u64; Self::LATENCY_BOUNDS.len() + 1] {
         let cell = self.cell(operation, area);
         std::array::from_fn(|bucket| cell.latencies[bucket].load(Relaxed))
+    }
+
+    /// What is wrong with the store, as far as its answers show it.
+    pub fn trouble(&self) -> Option<Kind> {
+        self.health.trouble(Instant::now())
     }
 
     /// Requests of all kinds in all areas.

@@ -11,6 +11,7 @@ mod config;
 mod credentials;
 mod directory;
 mod error;
+mod health;
 mod metered;
 mod metrics;
 mod put_if_absent;
@@ -29,6 +30,9 @@ pub use metrics::{Area, Count, Metrics, Operation};
 pub use put_if_absent::PutOutcome;
 
 use metered::Metered;
+
+/// How long the object store has to say why a list failed.
+const EXPLANATION: Duration = Duration::from_secs(2);
 
 /// A handle to one root in one object store. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -89,7 +93,7 @@ impl Store {
             let listed = self.objects.list(Some(prefix));
             listed.map_ok(|meta| meta.location).try_collect().await
         };
-        let mut paths: Vec<Path> = self.bounded(prefix, list).await?;
+        let mut paths: Vec<Path> = self.listed(prefix, list).await?;
         paths.sort();
         Ok(paths)
     }
@@ -110,7 +114,7 @@ impl Store {
                 .try_collect()
                 .await
         };
-        let mut paths: Vec<Path> = self.bounded(prefix, list).await?;
+        let mut paths: Vec<Path> = self.listed(prefix, list).await?;
         paths.sort();
         Ok(paths)
     }
@@ -133,6 +137,24 @@ impl Store {
                 Ok(None) => return Ok(()),
                 Err(error) => return Err(Error::new(&first, error)),
             }
+        }
+    }
+
+    /// What a list gave. Clients do not say of a list that it was refused, only that it failed; a read is refused by type. So
+    /// after a list that failed one object is asked for, which need not be there.
+    async fn listed<T>(
+        &self,
+        prefix: &Path,
+        list: impl Future<Output = object_store::Result<T>>,
+    ) -> Result<T, Error> {
+        let failure = match self.bounded(prefix, list).await {
+            Err(failure) if failure.kind() == Kind::Unavailable => failure,
+            other => return other,
+        };
+        let asked = tokio::time::timeout(EXPLANATION, self.objects.get(&prefix.clone().join("any"))).await;
+        match asked {
+            Ok(Err(error)) if Kind::of(&error) == Kind::Denied => Err(failure.of_kind(Kind::Denied)),
+            _ => Err(failure),
         }
     }
 

@@ -26,5 +26,6 @@ mod s3;
 #[path = "../support/seed.rs"]
 mod seed;
 mod tls;
+mod troubles;
 
 pub use seed::seeded;

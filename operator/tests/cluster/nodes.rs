@@ -121,6 +121,7 @@ impl Shared {
             purged_index: index,
             format_level: 1,
             databases: 0,
+            troubles: Vec::new(),
         }
     }
 

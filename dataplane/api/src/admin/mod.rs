@@ -12,7 +12,8 @@ pub use database::{
 };
 pub use metrics::{BlobMetrics, IdempotencyMetrics, Metrics, PlacementMetrics, RaftMetrics, StorageMetrics};
 pub use topology::{
-    ChangeFormatLevel, ChangeLeader, ChangeMembers, Group, GroupList, Member, Node, NodeList, RaftState, Role,
+    ChangeFormatLevel, ChangeLeader, ChangeMembers, Group, GroupList, Member, Node, NodeList, RaftState,
+    Role, Trouble, TroubleKind,
 };
 
 /// Path that all routes begin with.

@@ -42,6 +42,37 @@ pub struct Group {
     pub format_level: u32,
     /// Databases that it owns.
     pub databases: u64,
+    /// What keeps this member from doing its part; nothing where all is well.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub troubles: Vec<Trouble>,
+}
+
+/// Something that a person, or the operator, has to mend.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Trouble {
+    /// For programs.
+    pub kind: TroubleKind,
+    /// For people.
+    pub message: String,
+}
+
+/// What is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TroubleKind {
+    /// The object store does not answer.
+    ObjectStoreUnavailable,
+    /// The object store refuses the credentials.
+    ObjectStoreDenied,
+    /// The disk has no room for the log.
+    DiskFull,
+    /// The group of this name in the object store was begun by a node that nobody here knows.
+    GroupElsewhere,
+    /// This node is not in its group yet.
+    NotInGroup,
+    /// What a newer release knows.
+    #[serde(other)]
+    Other,
 }
 
 /// What a member is at the moment.
