@@ -252,6 +252,22 @@ pub mod reason {
     pub const UNKNOWN: &str = "Unknown";
     /// The spec asks for what this version cannot do.
     pub const NOT_SUPPORTED: &str = "NotSupported";
+    /// The object store does not answer the nodes.
+    pub const OBJECT_STORE_UNAVAILABLE: &str = "ObjectStoreUnavailable";
+    /// The object store refuses the credentials.
+    pub const OBJECT_STORE_DENIED: &str = "ObjectStoreDenied";
+    /// Another group of this name has begun in the object store.
+    pub const GROUP_EXISTS: &str = "GroupExistsInObjectStore";
+    /// An image cannot be had.
+    pub const IMAGE_UNAVAILABLE: &str = "ImageUnavailable";
+    /// No machine has room for a pod, or none is where it may run.
+    pub const UNSCHEDULABLE: &str = "Unschedulable";
+    /// A node ends again and again.
+    pub const CRASHING: &str = "Crashing";
+    /// A disk has no room for the log.
+    pub const DISK_FULL: &str = "DiskFull";
+    /// A certificate is not good any more.
+    pub const CERTIFICATE_EXPIRED: &str = "CertificateExpired";
     /// The API server refused an object that the spec asks for.
     pub const REFUSED: &str = "Refused";
 }

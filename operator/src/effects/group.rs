@@ -1,7 +1,7 @@
 //! One look at a group, and what comes of it.
 
 use super::carry_out::Outcome;
-use super::nodes::Nodes;
+use super::nodes::{Nodes, Said};
 use super::objects::{Ensured, Objects, title};
 use super::{Error, Shared, now, observe, secrets, status};
 use crate::cache::{ObjectKey, Target};
@@ -66,7 +66,8 @@ pub async fn reconcile_group(shared: &Shared, group: &ReplicationGroup) -> Resul
     Ok(match (plan.actions.is_empty(), is_ready) {
         (false, _) => Duration::from_millis(500),
         (true, false) => Duration::from_secs(2),
-        (true, true) => Duration::from_secs(15),
+        // What only nodes know is said within ten seconds.
+        (true, true) => Duration::from_secs(8),
     })
 }
 
@@ -93,22 +94,24 @@ impl<'a> Look<'a> {
         found.foreign.extend(taken);
         let namespace = group.namespace().unwrap_or_default();
         let signs = key.as_ref().filter(|_| group.spec.auth.mode == AuthMode::Token);
-        let (membership, leader) = match group.name_any().parse() {
+        let said = match group.name_any().parse() {
             Ok(name) => {
                 let nodes = Nodes::new(name, &found.pods, shared, signs);
-                nodes.membership(&namespace).await
+                nodes.ask(&namespace).await
             }
-            Err(_) => (Seen::Unknown, None),
+            Err(_) => Said::nothing(),
         };
-        let databases = match &leader {
+        let databases = match &said.leader {
             Some(leader) => databases(shared, group, leader).await,
             None => Seen::Unknown,
         };
         let observed = Observed {
             group: group.clone(),
             members: found.members,
-            membership,
+            membership: said.membership,
+            answers: said.troubles,
             credentials: secrets::credentials(shared, group).await,
+            certificates: secrets::certificates(shared, group).await,
             databases,
             referring: referring(shared, group),
             foreign: found.foreign,
@@ -121,7 +124,7 @@ impl<'a> Look<'a> {
             image,
             public_key,
             observed,
-            leader,
+            leader: said.leader,
         })
     }
 

@@ -15,6 +15,8 @@ mod objects;
 mod observe;
 mod secrets;
 mod status;
+mod trouble;
+mod validity;
 
 pub use database::reconcile_database;
 pub use error::Error;

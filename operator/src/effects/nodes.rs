@@ -7,7 +7,7 @@ use crate::names::MemberName;
 use crate::plan::{Membership, RaftMember, Seen};
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::Pod;
-use orion_api::admin::{Group, RaftState, Role as WireRole};
+use orion_api::admin::{Group, RaftState, Role as WireRole, Trouble};
 use orion_api::client::Client;
 use orion_api::{GroupName, Kind};
 use orion_crds::group::Role;
@@ -29,6 +29,25 @@ const CAUGHT_UP: u64 = 1000;
 pub(super) struct Nodes {
     name: GroupName,
     clients: Vec<(MemberName, Client)>,
+}
+
+/// What the nodes of a group say.
+pub(super) struct Said {
+    pub(super) membership: Seen<Membership>,
+    /// A client of the node that leads.
+    pub(super) leader: Option<Client>,
+    /// Of those that answer.
+    pub(super) troubles: BTreeMap<MemberName, Vec<Trouble>>,
+}
+
+impl Said {
+    pub(super) fn nothing() -> Said {
+        Said {
+            membership: Seen::Unknown,
+            leader: None,
+            troubles: BTreeMap::new(),
+        }
+    }
 }
 
 impl Nodes {
@@ -58,9 +77,25 @@ impl Nodes {
         join_all(asked).await.into_iter().flatten().collect()
     }
 
-    /// The membership, and a client of the node that leads.
-    pub(crate) async fn membership(&self, namespace: &str) -> (Seen<Membership>, Option<Client>) {
+    /// What they say: the membership by the newest answer, and each what is wrong with it.
+    pub(super) async fn ask(&self, namespace: &str) -> Said {
         let answers = self.answers().await;
+        let (membership, leader) = self.membership(namespace, &answers);
+        let troubles = answers.into_iter();
+        Said {
+            membership,
+            leader,
+            troubles: troubles
+                .map(|(member, _, group)| (member.clone(), group.troubles))
+                .collect(),
+        }
+    }
+
+    fn membership(
+        &self,
+        namespace: &str,
+        answers: &[(&MemberName, &Client, Group)],
+    ) -> (Seen<Membership>, Option<Client>) {
         let newest = answers
             .iter()
             .max_by_key(|(_, _, group)| (group.state == RaftState::Leader, group.term, group.last_log_index));
@@ -96,7 +131,7 @@ impl Nodes {
             format_level: group.format_level,
             reads_level: reads.unwrap_or(group.format_level),
         };
-        (Seen::Known(membership), leads.then(|| (*client).clone()))
+        (Seen::Known(membership), leads.then(|| Client::clone(client)))
     }
 }
 

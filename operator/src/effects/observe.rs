@@ -1,12 +1,13 @@
 //! What there is of a group in the cluster: its StatefulSets, pods and disks.
 
-use super::Shared;
+use super::{Shared, trouble};
 use crate::cache::ObjectKey;
 use crate::names::{self, MemberName};
 use crate::plan::{ClaimSeen, MemberSeen, PodSeen};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use orion_crds::ReplicationGroup;
 use std::collections::BTreeMap;
@@ -94,28 +95,8 @@ fn see_pod(seen: &mut MemberSeen, pod: &Pod) {
     }
     let status = pod.status.as_ref();
     let container = status.and_then(|status| status.container_statuses.as_ref()?.first());
-    let waiting = container.and_then(|container| container.state.as_ref()?.waiting.as_ref());
     let conditions = status.and_then(|status| status.conditions.as_ref());
     let condition = |type_: &str| conditions?.iter().find(|condition| condition.type_ == type_);
-    let trouble = waiting.and_then(|waiting| {
-        // The kubelet's usual steps are no trouble.
-        let reason = waiting
-            .reason
-            .as_deref()
-            .filter(|reason| *reason != "ContainerCreating")?;
-        Some(format!(
-            "{reason}: {}",
-            waiting.message.as_deref().unwrap_or_default()
-        ))
-    });
-    let unscheduled = condition("PodScheduled")
-        .filter(|condition| condition.status == "False")
-        .map(|condition| {
-            format!(
-                "Unschedulable: {}",
-                condition.message.as_deref().unwrap_or_default()
-            )
-        });
     seen.pod = Some(PodSeen {
         uid: pod.uid().unwrap_or_default(),
         is_ready: condition("Ready").is_some_and(|condition| condition.status == "True"),
@@ -130,7 +111,8 @@ fn see_pod(seen: &mut MemberSeen, pod: &Pod) {
         role: pod.labels().get(names::ROLE).cloned(),
         leader: pod.labels().get(names::LEADER).cloned(),
         zone: pod.labels().get("topology.kubernetes.io/zone").cloned(),
-        trouble: trouble.or(unscheduled),
+        trouble: trouble::of(pod, Timestamp::now()),
+        machine: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
         version: None,
     });
 }

@@ -1,9 +1,9 @@
 //! Data of Secrets: read by name, once for each version that the watch of their metadata shows; never listed.
 
 use super::objects::{Objects, owner};
-use super::{Error, Shared, certificates, keys};
+use super::{Error, Shared, certificates as peers, keys, validity};
 use crate::cache::{ObjectKey, version};
-use crate::plan::Credentials;
+use crate::plan::{Certificates, Credentials};
 use crate::render::{Context, TEMPLATE_REVISION, keys_secret, peers_secret};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt};
@@ -156,7 +156,7 @@ pub(super) async fn of_group(
         }
     };
     if group.spec.tls.peers == TlsPolicy::Required && group.spec.tls.issuer == Issuer::Operator {
-        let make_certificates = || Ok(peers_secret(&context, &certificates::make(&group.name_any())?));
+        let make_certificates = || Ok(peers_secret(&context, &peers::make(&group.name_any())?));
         if let Once::Foreign(title) = once(shared, group, &named(group, "peers"), make_certificates).await? {
             foreign.push(title);
         }
@@ -164,36 +164,88 @@ pub(super) async fn of_group(
     Ok((key, foreign))
 }
 
-/// Whether the Secrets that the spec names are there. What must be in them the object store decides.
+/// What a Secret of the object store must hold, by the store's scheme.
+fn store_keys(url: &str) -> &'static [&'static str] {
+    match url.split_once(':').map(|(scheme, _)| scheme) {
+        Some("s3") => &["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"],
+        Some("gs") => &["GOOGLE_SERVICE_ACCOUNT_KEY"],
+        Some("az") => &["AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT_KEY"],
+        _ => &[],
+    }
+}
+
+/// Whether the Secrets that the spec names are there and have what they must. Whether that is good the object store says.
 pub(super) async fn credentials(shared: &Shared, group: &ReplicationGroup) -> Credentials {
     let namespace = group.namespace().unwrap_or_default();
     let store = &group.spec.object_store;
     let needed = [
-        (store.credentials_secret.as_ref(), &[][..]),
+        (store.credentials_secret.as_ref(), store_keys(&store.url)),
         (store.ca_bundle_secret.as_ref(), &["ca.crt"][..]),
-        (
-            group.spec.tls.secret.as_ref(),
-            &["ca.crt", "tls.crt", "tls.key"][..],
-        ),
     ];
     for (reference, keys) in needed {
         let Some(reference) = reference else { continue };
-        let found = match read(shared, &ObjectKey::new(&namespace, &reference.name)).await {
-            Ok(Some(found)) => found,
-            Ok(None) => return Credentials::Missing(reference.name.clone()),
-            Err(error) => {
-                tracing::warn!(%error, secret = reference.name, "a Secret could not be read");
-                return Credentials::Unknown;
-            }
-        };
-        if found.data.is_empty() {
-            return Credentials::Invalid(format!("the Secret {} is empty", reference.name));
-        }
-        if let Some(key) = keys.iter().find(|key| !found.data.contains_key(**key)) {
-            return Credentials::Invalid(format!("the Secret {} has no key {key}", reference.name));
+        match holding(shared, &ObjectKey::new(&namespace, &reference.name), keys).await {
+            Ok(_) => {}
+            Err(Lacking::Secret) => return Credentials::Missing(reference.name.clone()),
+            Err(Lacking::Key(why)) => return Credentials::Invalid(why),
+            Err(Lacking::Answer) => return Credentials::Unknown,
         }
     }
     Credentials::Valid
+}
+
+/// The peers' certificates: whose Secret it is the spec says.
+pub(super) async fn certificates(shared: &Shared, group: &ReplicationGroup) -> Certificates {
+    if group.spec.tls.peers == TlsPolicy::Disabled {
+        return Certificates::Unwanted;
+    }
+    let key = match (&group.spec.tls.secret, group.spec.tls.issuer) {
+        (Some(secret), Issuer::Secret) => {
+            ObjectKey::new(&group.namespace().unwrap_or_default(), &secret.name)
+        }
+        (_, Issuer::Operator) => named(group, "peers"),
+        _ => return Certificates::Unknown,
+    };
+    let seen = match holding(shared, &key, &["ca.crt", "tls.crt", "tls.key"]).await {
+        Ok(seen) => seen,
+        Err(Lacking::Secret) => return Certificates::Missing(key.name),
+        Err(Lacking::Key(why)) => return Certificates::Invalid(why),
+        Err(Lacking::Answer) => return Certificates::Unknown,
+    };
+    let ends = ["ca.crt", "tls.crt"].map(|name| match validity::expires(&seen.data[name]) {
+        Some(end) => Ok(end),
+        None => Err(format!("{name} of the Secret {} is no certificate", key.name)),
+    });
+    match ends {
+        [Ok(authority), Ok(certificate)] => Certificates::Until(authority.min(certificate)),
+        [Err(why), _] | [_, Err(why)] => Certificates::Invalid(why),
+    }
+}
+
+/// What is missing.
+enum Lacking {
+    Secret,
+    /// And which, for people.
+    Key(String),
+    /// The Secret could not be read.
+    Answer,
+}
+
+/// A Secret in which none of these keys is missing or empty.
+async fn holding(shared: &Shared, key: &ObjectKey, wanted: &[&str]) -> Result<Arc<SecretSeen>, Lacking> {
+    let seen = match read(shared, key).await {
+        Ok(Some(seen)) => seen,
+        Ok(None) => return Err(Lacking::Secret),
+        Err(error) => {
+            tracing::warn!(%error, secret = key.name, "a Secret could not be read");
+            return Err(Lacking::Answer);
+        }
+    };
+    let is_missing = |key: &&&str| seen.data.get(**key).is_none_or(Vec::is_empty);
+    match wanted.iter().find(is_missing) {
+        Some(missing) => Err(Lacking::Key(format!("the Secret {} has no {missing}", key.name))),
+        None => Ok(seen),
+    }
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@
 mod action;
 mod databases;
 mod group;
+mod health;
 mod lint;
 mod membership;
 mod notices;
@@ -32,5 +33,6 @@ pub use group::{Plan, configured, plan_group};
 pub use lint::lint;
 pub use notices::{Notice, action_notice, database_action_notice, database_notices, group_notices};
 pub use observed::{
-    ClaimSeen, Credentials, DatabasesSeen, MemberSeen, Membership, Observed, PodSeen, RaftMember, Seen,
+    Certificates, ClaimSeen, Credentials, DatabasesSeen, MemberSeen, Membership, Observed, PodSeen,
+    PodTrouble, PodTroubleKind, RaftMember, Seen,
 };

@@ -93,9 +93,11 @@ fn turned(
     }
 }
 
-/// What nobody knows is not bad.
+/// What nobody knows is not bad, nor is a beginning.
 fn is_bad(condition: &Condition, good: Status) -> bool {
-    condition.status != good && condition.status != Status::Unknown
+    condition.status != good
+        && condition.status != Status::Unknown
+        && condition.reason != reason::WAITING_FOR_MEMBERS
 }
 
 fn roll(then: &[Condition], now: &[Condition]) -> Option<Notice> {

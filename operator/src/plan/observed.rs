@@ -2,6 +2,7 @@
 
 use crate::names::MemberName;
 use orion_api::NodeId;
+use orion_api::admin::Trouble;
 use orion_crds::ReplicationGroup;
 use orion_crds::group::Role;
 use std::collections::BTreeMap;
@@ -34,8 +35,12 @@ pub struct Observed {
     pub members: BTreeMap<MemberName, MemberSeen>,
     /// What Raft's leader, or else the newest answer, says.
     pub membership: Seen<Membership>,
+    /// What each node that answers says to be wrong with it; nothing where all is well.
+    pub answers: BTreeMap<MemberName, Vec<Trouble>>,
     /// Whether the Secrets that the spec names hold what they must.
     pub credentials: Credentials,
+    /// The peers' certificates.
+    pub certificates: Certificates,
     /// Databases of the group.
     pub databases: Seen<DatabasesSeen>,
     /// Names of Database objects that refer to the group, as `namespace/name`.
@@ -88,10 +93,40 @@ pub struct PodSeen {
     pub leader: Option<String>,
     /// Zone of its machine.
     pub zone: Option<String>,
-    /// Why it does not run, in the kubelet's or the scheduler's words.
-    pub trouble: Option<String>,
+    /// Why it does not run or is not ready.
+    pub trouble: Option<PodTrouble>,
+    /// Its machine, once it has one.
+    pub machine: Option<String>,
     /// What it runs.
     pub version: Option<String>,
+}
+
+/// Why a pod does not run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodTrouble {
+    /// For programs.
+    pub kind: PodTroubleKind,
+    /// In the kubelet's, the scheduler's or the node's own words.
+    pub message: String,
+}
+
+/// What keeps a pod from running.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PodTroubleKind {
+    /// No machine takes it.
+    Unschedulable,
+    /// Its image cannot be had.
+    Image,
+    /// Its node ended because the object store did not answer.
+    ObjectStoreUnavailable,
+    /// Its node ended because the object store refused the credentials.
+    ObjectStoreDenied,
+    /// Its node ended because another group has the name in the object store.
+    GroupElsewhere,
+    /// Its node ended otherwise.
+    Crash,
+    /// Anything else that the kubelet waits for.
+    Other,
 }
 
 /// A disk.
@@ -157,6 +192,21 @@ pub enum Credentials {
     /// One lacks something.
     Invalid(String),
     /// They could not be read.
+    Unknown,
+}
+
+/// The peers' certificates, as the nodes find them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Certificates {
+    /// Nobody wants any.
+    Unwanted,
+    /// There are none yet.
+    Missing(String),
+    /// They cannot be read.
+    Invalid(String),
+    /// They are good until then, by the clock; in seconds of Unix.
+    Until(i64),
+    /// They could not be looked at.
     Unknown,
 }
 

@@ -2,7 +2,8 @@
 //! the plan does not know.
 
 use super::group::annotation;
-use super::observed::{Credentials, Observed};
+use super::health;
+use super::observed::{Certificates, Observed};
 use super::roll::{self, Roll};
 use super::view::{Entry, Fate};
 use crate::names;
@@ -96,7 +97,8 @@ pub(super) fn of(report: &Report<'_>, context: &Context<'_>) -> ReplicationGroup
         Status::True => None,
         _ => Some(shortened(&ready.message, 256)),
     };
-    let phase = phase(report, &before, ready);
+    let is_new = is_young(report) && quorum(report).status != Status::True;
+    let phase = phase(report, is_new, ready);
     let conditions = timed(
         findings,
         &before.conditions,
@@ -128,7 +130,11 @@ pub(super) fn of(report: &Report<'_>, context: &Context<'_>) -> ReplicationGroup
             .map(|membership| membership.format_level)
             .or(before.format_version),
         template_revision: Some(context.revision),
-        certificate_expires: before.certificate_expires,
+        certificate_expires: match &report.observed.certificates {
+            Certificates::Until(second) => Some(health::date(*second)),
+            Certificates::Unwanted => None,
+            _ => before.certificate_expires,
+        },
     }
 }
 
@@ -155,9 +161,13 @@ fn findings(report: &Report<'_>, has_begun: bool) -> Vec<Finding> {
     vec![
         is_ready(report, has_begun),
         progressing(report),
-        bootstrapped(report, has_begun),
+        health::bootstrapped(report, has_begun),
         quorum(report),
-        credentials(&report.observed.credentials),
+        health::object_store(report),
+        health::credentials(report),
+        health::certificates(report),
+        health::placement(report),
+        health::disks(report),
         update(report),
         deletion(report),
     ]
@@ -182,8 +192,10 @@ fn is_ready(report: &Report<'_>, has_begun: bool) -> Finding {
             format!("the API server refuses what the spec asks for: {why}"),
         );
     }
-    let trouble = credentials(&observed.credentials);
-    if trouble.status == Status::False {
+    let of_secrets = [health::credentials(report), health::certificates(report)];
+    let is_of_a_secret =
+        |finding: &Finding| finding.status == Status::False && finding.reason != reason::OBJECT_STORE_DENIED;
+    if let Some(trouble) = of_secrets.into_iter().find(is_of_a_secret) {
         return no(trouble.reason, trouble.message);
     }
     if observed.group.spec.hibernated {
@@ -200,13 +212,12 @@ fn is_ready(report: &Report<'_>, has_begun: bool) -> Finding {
         );
     }
     if !has_begun {
-        let why = first_trouble(report);
-        return no(
-            reason::WAITING_FOR_MEMBERS,
-            format!("{ready} of {wanted} members are ready{why}"),
-        );
+        return unready(report, has_begun, reason::WAITING_FOR_MEMBERS);
     }
     let quorum = quorum(report);
+    if quorum.status != Status::True && is_young(report) {
+        return unready(report, has_begun, reason::WAITING_FOR_MEMBERS);
+    }
     if quorum.status != Status::True {
         return Finding {
             type_: condition::READY,
@@ -214,11 +225,7 @@ fn is_ready(report: &Report<'_>, has_begun: bool) -> Finding {
         };
     }
     if ready < wanted {
-        let why = first_trouble(report);
-        return no(
-            reason::MEMBERS_NOT_READY,
-            format!("{ready} of {wanted} members are ready{why}"),
-        );
+        return unready(report, has_begun, reason::MEMBERS_NOT_READY);
     }
     if !report.is_settled {
         return no(reason::SCALING, "members come or go".into());
@@ -231,21 +238,38 @@ fn is_ready(report: &Report<'_>, has_begun: bool) -> Finding {
     )
 }
 
+/// Fewer members are ready than wished, for a reason that something names, or for this one.
+fn unready(report: &Report<'_>, has_begun: bool, reason: &'static str) -> Finding {
+    let (ready, wanted) = (ready_count(report), wanted_count(report.observed));
+    let (reason, why) = match health::cause(report, has_begun) {
+        Some((reason, why)) => (reason, format!("; {why}")),
+        None => (reason, first_trouble(report)),
+    };
+    let message = format!("{ready} of {wanted} members are ready{why}");
+    Finding::new(condition::READY, Status::False, reason, message)
+}
+
 fn trouble_of(report: &Report<'_>, member: &str) -> String {
     let entry = report
         .entries
         .iter()
         .find(|entry| entry.name.to_string() == member);
     let trouble = entry.and_then(|entry| entry.seen.pod.as_ref()?.trouble.clone());
-    trouble.map_or_else(String::new, |why| format!(": {why}"))
+    trouble.map_or_else(String::new, |why| format!(": {}", why.message))
 }
 
+/// Of a member that is not ready: what the kubelet or the scheduler says, or the node itself.
 fn first_trouble(report: &Report<'_>) -> String {
-    let troubles = report.entries.iter().filter_map(|entry| {
-        let pod = entry.seen.pod.as_ref()?;
-        Some(format!("; {}: {}", entry.name, pod.trouble.as_ref()?))
+    let mut unready = report.entries.iter().filter(|entry| !entry.is_ready());
+    let trouble = unready.find_map(|entry| {
+        let of_pod = entry.seen.pod.as_ref().and_then(|pod| pod.trouble.as_ref());
+        let of_node = report.observed.answers.get(entry.name);
+        let of_node = of_node.and_then(|troubles| troubles.first());
+        let words = of_pod.map(|trouble| &trouble.message);
+        let words = words.or(of_node.map(|trouble| &trouble.message))?;
+        Some(format!("; {}: {words}", entry.name))
     });
-    troubles.into_iter().next().unwrap_or_default()
+    trouble.unwrap_or_default()
 }
 
 fn progressing(report: &Report<'_>) -> Finding {
@@ -270,14 +294,11 @@ fn progressing(report: &Report<'_>) -> Finding {
     }
 }
 
-fn bootstrapped(report: &Report<'_>, has_begun: bool) -> Finding {
-    let finding =
-        |status, reason, message: &str| Finding::new(condition::BOOTSTRAPPED, status, reason, message);
-    match (has_begun, report.observed.membership.known()) {
-        (true, _) => finding(Status::True, reason::AS_WISHED, "the group has begun"),
-        (false, Some(_)) => finding(Status::False, reason::WAITING_FOR_MEMBERS, "nobody leads yet"),
-        (false, None) => finding(Status::False, reason::WAITING_FOR_MEMBERS, "no node answers yet"),
-    }
+/// Whether it never served yet, so that nothing can be lost.
+fn is_young(report: &Report<'_>) -> bool {
+    let before = report.observed.group.status.as_ref();
+    let phase = before.and_then(|status| status.phase);
+    matches!(phase, None | Some(Phase::Pending | Phase::Bootstrapping))
 }
 
 fn quorum(report: &Report<'_>) -> Finding {
@@ -297,6 +318,11 @@ fn quorum(report: &Report<'_>) -> Finding {
             Status::True,
             reason::AS_WISHED,
             format!("{ready} of {voters} voters are ready"),
+        ),
+        false if is_young(report) => finding(
+            Status::False,
+            reason::WAITING_FOR_MEMBERS,
+            format!("{ready} of {voters} voters are ready for the first time"),
         ),
         false => finding(
             Status::False,
@@ -355,25 +381,6 @@ fn update(report: &Report<'_>) -> Finding {
     }
 }
 
-fn credentials(seen: &Credentials) -> Finding {
-    let finding =
-        |status, reason, message: String| Finding::new(condition::CREDENTIALS_VALID, status, reason, message);
-    match seen {
-        Credentials::Valid => finding(Status::True, reason::AS_WISHED, "all Secrets are there".into()),
-        Credentials::Missing(name) => finding(
-            Status::False,
-            reason::SECRET_MISSING,
-            format!("there is no Secret {name}"),
-        ),
-        Credentials::Invalid(why) => finding(Status::False, reason::SECRET_INVALID, why.clone()),
-        Credentials::Unknown => finding(
-            Status::Unknown,
-            reason::UNKNOWN,
-            "Secrets could not be read".into(),
-        ),
-    }
-}
-
 fn deletion(report: &Report<'_>) -> Finding {
     let finding =
         |status, reason, message: String| Finding::new(condition::DELETION_BLOCKED, status, reason, message);
@@ -408,7 +415,7 @@ fn deletion(report: &Report<'_>) -> Finding {
     }
 }
 
-fn phase(report: &Report<'_>, before: &ReplicationGroupStatus, ready: &Finding) -> Phase {
+fn phase(report: &Report<'_>, is_new: bool, ready: &Finding) -> Phase {
     let spec = &report.observed.group.spec;
     match (ready.status, ready.reason) {
         (_, reason::DELETING) => Phase::Deleting,
@@ -416,16 +423,20 @@ fn phase(report: &Report<'_>, before: &ReplicationGroupStatus, ready: &Finding) 
         (Status::True, _) if spec.drain => Phase::Draining,
         (Status::True, _) if matches!(report.roll, Roll::Next(_) | Roll::Waiting) => Phase::Updating,
         (Status::True, _) => Phase::Ready,
-        (_, reason::NAME_TAKEN | reason::SECRET_MISSING | reason::SECRET_INVALID | reason::REFUSED)
-            if before.group_id.is_none() =>
-        {
-            Phase::Pending
-        }
-        (_, reason::WAITING_FOR_MEMBERS) => Phase::Bootstrapping,
         (_, reason::QUORUM_LOST) => Phase::Failed,
+        (_, reason::NAME_TAKEN | reason::SECRET_MISSING | reason::SECRET_INVALID | reason::REFUSED) => {
+            if is_new {
+                Phase::Pending
+            } else {
+                Phase::Degraded
+            }
+        }
+        (_, reason::ROLL_HALTED | reason::UNKNOWN | reason::CERTIFICATE_EXPIRED) => Phase::Degraded,
+        _ if is_new => Phase::Bootstrapping,
         (_, reason::SCALING) => Phase::Scaling,
-        (_, reason::MEMBERS_NOT_READY) if !matches!(report.roll, Roll::Done) => Phase::Updating,
-        (_, reason::MEMBERS_NOT_READY) if !report.is_settled => Phase::Scaling,
+        // Members are not ready: for what was asked, or by themselves.
+        _ if !matches!(report.roll, Roll::Done) => Phase::Updating,
+        _ if !report.is_settled => Phase::Scaling,
         _ => Phase::Degraded,
     }
 }

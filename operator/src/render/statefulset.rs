@@ -208,6 +208,8 @@ fn container(context: &Context<'_>, member: MemberTemplate<'_>) -> Value {
             { "name": "http", "containerPort": HTTP_PORT, "protocol": "TCP" },
             { "name": "peers", "containerPort": PEER_PORT, "protocol": "TCP" }
         ],
+        // The operator tells people why a node ended: its last line, where it wrote no other message.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "livenessProbe": probe("/livez", 10, 6),
         "readinessProbe": probe("/readyz", 2, 3),
         // Reading back a long log is no reason to be killed.

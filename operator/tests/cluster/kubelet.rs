@@ -1,12 +1,12 @@
 //! What kubelets would do: each pod runs at once, and its node with it; one that is gone is stopped.
 
-use crate::nodes::{Cluster, serve};
+use crate::nodes::{Cluster, Mishap, serve};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use orion_api::NodeId;
 use orion_operator::names::{self, MemberName};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -81,16 +81,29 @@ pub async fn run(machine: Machine) {
             }
             let group = pod.labels().get(names::GROUP).cloned().unwrap_or_default();
             let name = pod.name_any();
+            let mishap = cluster.lock().expect("no panic").mishap.clone();
+            if let Some(status) = mishap.as_ref().and_then(hindered) {
+                // It may be gone again.
+                let _ = pods
+                    .patch_status(&name, &PatchParams::default(), &Patch::Merge(&status))
+                    .await;
+                continue;
+            }
+            let stays_out = matches!(mishap, Some(Mishap::Stays));
             let member = MemberName::of_statefulset(&group, name.strip_suffix("-0").unwrap_or(&name))
                 .expect("a member");
             let votes = pod
                 .annotations()
                 .get(names::JOINS)
                 .is_some_and(|joins| joins == "voter");
-            let node = cluster
-                .lock()
-                .expect("no panic")
-                .start(&member.address(&group, &namespace), votes);
+            let node = {
+                let mut shared = cluster.lock().expect("no panic");
+                let address = member.address(&group, &namespace);
+                match stays_out {
+                    true => shared.start_outside(&address),
+                    false => shared.start(&address, votes),
+                }
+            };
             let address = network.as_ref().map(|network| network.next());
             let listen = address.map_or((IpAddr::from([127, 0, 0, 1]), 0), |address| {
                 (address, names::HTTP_PORT)
@@ -101,9 +114,9 @@ pub async fn run(machine: Machine) {
             let status = json!({"status": {
                 "phase": "Running",
                 "podIP": address, "podIPs": address.iter().map(|ip| json!({ "ip": ip })).collect::<Vec<_>>(),
-                "conditions": [{ "type": "Ready", "status": "True" }],
+                "conditions": [{ "type": "Ready", "status": if stays_out { "False" } else { "True" } }],
                 "containerStatuses": [{
-                    "name": "orion", "ready": true, "image": image(pod), "imageID": "", "restartCount": 0,
+                    "name": "orion", "ready": !stays_out, "image": image(pod), "imageID": "", "restartCount": 0,
                     "state": { "running": {} }
                 }]
             }});
@@ -114,6 +127,36 @@ pub async fn run(machine: Machine) {
         }
         tokio::time::sleep(pause).await;
     }
+}
+
+/// The status of a pod that does not run; None where it does.
+fn hindered(mishap: &Mishap) -> Option<Value> {
+    let waits = |reason: &str, message: &str, last: Value| {
+        json!({"status": {
+            "phase": "Pending",
+            "conditions": [{ "type": "Ready", "status": "False" }],
+            "containerStatuses": [{
+                "name": "orion", "ready": false, "image": "x", "imageID": "", "restartCount": 1,
+                "state": { "waiting": { "reason": reason, "message": message } }, "lastState": last
+            }]
+        }})
+    };
+    Some(match mishap {
+        Mishap::Stays => return None,
+        Mishap::Unschedulable => json!({"status": {
+            "phase": "Pending",
+            "conditions": [{
+                "type": "PodScheduled", "status": "False", "reason": "Unschedulable",
+                "message": "0/3 nodes are available: 3 Insufficient cpu"
+            }]
+        }}),
+        Mishap::Image => waits("ErrImagePull", "not found", json!({})),
+        Mishap::Ends(code, words) => waits(
+            "CrashLoopBackOff",
+            "back-off 10s restarting failed container",
+            json!({ "terminated": { "exitCode": code, "reason": "Error", "message": words } }),
+        ),
+    })
 }
 
 fn image(pod: &Pod) -> String {

@@ -6,7 +6,7 @@ use axum::routing::{delete, get, put};
 use axum::{Json, Router};
 use orion_api::admin::{
     ChangeLeader, ChangeMembers, CreateDatabase, Database, DatabaseList, DatabaseState, Group, Member,
-    RaftState, Role,
+    RaftState, Role, Trouble,
 };
 use orion_api::{DatabaseId, Epoch, LogIndex, NodeId, Version};
 use serde_json::{Value, json};
@@ -32,6 +32,23 @@ pub struct Shared {
     /// How often a group was begun: never twice.
     pub begun: u32,
     pub violations: Vec<String>,
+    /// What every node says to be wrong with it.
+    pub troubles: Vec<Trouble>,
+    /// What keeps pods that do not run yet from running.
+    pub mishap: Option<Mishap>,
+}
+
+/// What a kubelet or the scheduler says of a pod that does not run.
+#[derive(Clone, Debug)]
+pub enum Mishap {
+    /// No machine takes it.
+    Unschedulable,
+    /// Its image cannot be had.
+    Image,
+    /// Its node ends with this number and these last words, again and again.
+    Ends(u8, &'static str),
+    /// Its node runs and does not get into its group.
+    Stays,
 }
 
 pub type Cluster = Arc<Mutex<Shared>>;
@@ -96,6 +113,12 @@ impl Shared {
         node
     }
 
+    /// A node comes and finds no group.
+    pub fn start_outside(&mut self, address: &str) -> NodeId {
+        let fresh = NodeId(0x1000 + self.disks.len() as u64);
+        *self.disks.entry(address.to_owned()).or_insert(fresh)
+    }
+
     pub fn stop(&mut self, node: NodeId) {
         self.up.remove(&node);
         self.elect();
@@ -121,7 +144,7 @@ impl Shared {
             purged_index: index,
             format_level: 1,
             databases: 0,
-            troubles: Vec::new(),
+            troubles: self.troubles.clone(),
         }
     }
 

@@ -166,7 +166,7 @@ async fn a_missing_secret_is_said_and_mended() {
         .expect("it is taken");
     stage.group_says(reason::SECRET_MISSING).await;
     let secrets: Api<Secret> = Api::namespaced(stage.client.clone(), &stage.namespace);
-    let secret = json!({"metadata": {"name": "s3"}, "stringData": {"AWS_ACCESS_KEY_ID": "x"}});
+    let secret = json!({"metadata": {"name": "s3"}, "stringData": {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y"}});
     let secret = serde_json::from_value(secret).expect("a Secret");
     secrets
         .create(&PostParams::default(), &secret)

@@ -7,7 +7,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use orion_apiserver::{ApiServer, Controllers};
-use orion_crds::condition::Status;
+use orion_crds::condition::{Status, find};
 use orion_crds::{Database, ReplicationGroup};
 use orion_operator::cache::Scope;
 use orion_operator::controller::{Controller, Settings};
@@ -198,6 +198,17 @@ impl Stage {
             }
         })
         .await;
+    }
+
+    /// Waits until a condition of the group is so, for this reason. Returns the message.
+    pub async fn group_has(&self, type_: &str, status: Status, reason: &str) -> String {
+        until(reason, || async {
+            let group = self.groups().get("main").await.expect("it is there");
+            let found = find(&group.status.clone().unwrap_or_default().conditions, type_).cloned();
+            let found = found.filter(|found| found.status == status && found.reason == reason);
+            found.map(|found| found.message).ok_or(group.status)
+        })
+        .await
     }
 
     pub async fn get(&self, kind: &str, name: &str) -> Option<DynamicObject> {

@@ -4,12 +4,14 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use orion_api::NodeId;
+use orion_api::admin::Trouble;
 use orion_crds::group::{ReplicationGroupSpec, Role};
 use orion_crds::{Quantity, ReplicationGroup};
 use orion_operator::names::{self, MemberName};
 use orion_operator::plan::{
-    Action, ClaimSeen, Credentials, DatabasesSeen, MemberSeen, Membership, Notice, Observed, Plan, PodSeen,
-    RaftMember, Seen, action_notice, group_notices, lint, plan_group,
+    Action, Certificates, ClaimSeen, Credentials, DatabasesSeen, MemberSeen, Membership, Notice, Observed,
+    Plan, PodSeen, PodTrouble, PodTroubleKind, RaftMember, Seen, action_notice, group_notices, lint,
+    plan_group,
 };
 use orion_operator::render::{Context, MemberTemplate, TEMPLATE_REVISION, template_hash};
 use serde_json::{Value, json};
@@ -183,7 +185,10 @@ impl World {
                 template: Some(pod.template.clone()),
                 role: pod.labels.0.clone(),
                 leader: pod.labels.1.clone(),
-                trouble: (pod.image == BROKEN).then(|| "ErrImagePull".into()),
+                trouble: (pod.image == BROKEN).then(|| PodTrouble {
+                    kind: PodTroubleKind::Image,
+                    message: "ErrImagePull".into(),
+                }),
                 ..PodSeen::default()
             });
         }
@@ -217,12 +222,23 @@ impl World {
                     reads_level: 1,
                 }),
             },
+            answers: self.answers(),
             credentials: Credentials::Valid,
+            certificates: Certificates::Unwanted,
             databases: Seen::Known(DatabasesSeen::default()),
             referring: Vec::new(),
             foreign: Vec::new(),
             refused: None,
         }
+    }
+
+    /// Who answers, and has nothing to complain of.
+    fn answers(&self) -> BTreeMap<MemberName, Vec<Trouble>> {
+        let runs = self
+            .pods
+            .keys()
+            .filter(|member| !self.is_blind && self.is_running(member));
+        runs.map(|member| (member.clone(), Vec::new())).collect()
     }
 
     pub fn plan(&self) -> Plan {
