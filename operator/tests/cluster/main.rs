@@ -8,5 +8,6 @@ mod lease;
 mod nodes;
 mod program;
 mod reconcile;
+mod roles;
 mod scale;
 mod stage;

@@ -149,7 +149,7 @@ async fn run(scale: &Scale) -> Figures {
     }
 }
 
-async fn make_group(ground: &Ground, namespace: &str) {
+pub async fn make_group(ground: &Ground, namespace: &str) {
     let group = json!({
         "apiVersion": "orion-db.dev/v1alpha1", "kind": "ReplicationGroup", "metadata": {"name": "main"},
         "spec": {
@@ -165,7 +165,7 @@ async fn make_group(ground: &Ground, namespace: &str) {
         .expect("it is taken");
 }
 
-async fn make_database(ground: &Ground, namespace: &str, name: String) {
+pub async fn make_database(ground: &Ground, namespace: &str, name: String) {
     let database = json!({
         "apiVersion": "orion-db.dev/v1alpha1", "kind": "Database", "metadata": {"name": name},
         "spec": {"groupRef": {"name": "main"}, "deletionPolicy": "Delete"}
@@ -178,7 +178,7 @@ async fn make_database(ground: &Ground, namespace: &str, name: String) {
         .expect("it is taken");
 }
 
-async fn are_ready(program: &Program, kind: &str, count: usize) {
+pub async fn are_ready(program: &Program, kind: &str, count: usize) {
     let label = format!("kind=\"{kind}\",phase=\"Ready\"");
     until_within(PATIENCE, "all are ready", || async {
         let ready = program.metric("orion_operator_objects", &label).await;
