@@ -12,7 +12,7 @@ mod watches;
 pub use store::{Content, Entry, ObjectKey, Store, version};
 
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{Node, PersistentVolumeClaim, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
 use orion_crds::{Database, ReplicationGroup};
@@ -52,6 +52,27 @@ pub struct NamespaceSeen {
     pub is_terminating: bool,
 }
 
+/// What is kept of a Node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MachineSeen {
+    /// Whether somebody said that it does not come back.
+    pub is_out_of_service: bool,
+}
+
+impl MachineSeen {
+    /// Of a Node, by the taint that Kubernetes has for it.
+    pub fn of(node: &Node) -> MachineSeen {
+        let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_ref());
+        let mut taints = taints.into_iter().flatten();
+        MachineSeen {
+            is_out_of_service: taints.any(|taint| taint.key == OUT_OF_SERVICE),
+        }
+    }
+}
+
+/// Taint of a machine that does not come back.
+const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
+
 /// All that is watched.
 #[derive(Default)]
 pub struct Caches {
@@ -79,6 +100,8 @@ pub struct Caches {
     pub policies: Store<()>,
     /// Who owns each Secret: all of them, because people name their own ones.
     pub secrets: Store<()>,
+    /// Machines; none where only some namespaces are looked at.
+    pub machines: Store<MachineSeen>,
     /// Namespaces; none where only some are looked at.
     pub namespaces: Store<NamespaceSeen>,
     /// Objects of kinds that are not watched, and when they were found to be right.

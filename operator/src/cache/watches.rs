@@ -2,13 +2,13 @@
 //! by its labels.
 
 use super::store::{Entry, Listing, ObjectKey, Store};
-use super::{Caches, NamespaceSeen, Scope, Target, Wake};
+use super::{Caches, MachineSeen, NamespaceSeen, Scope, Target, Wake};
 use crate::names;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{
-    ConfigMap, Namespace, PersistentVolumeClaim, Pod, PodSpec, Secret, Service, ServiceAccount,
+    ConfigMap, Namespace, Node, PersistentVolumeClaim, Pod, PodSpec, Secret, Service, ServiceAccount,
 };
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -66,6 +66,7 @@ pub(super) async fn run(caches: Arc<Caches>, client: Client, wake: Wake, synced:
     watches.metadata::<Secret>(&all, |caches| &caches.secrets);
     if caches.scope == Scope::Cluster {
         watches.namespaces(&all);
+        watches.machines(&all);
     }
     futures::future::join_all(watches.running).await;
 }
@@ -148,6 +149,16 @@ impl Watches {
             (ObjectKey::of(metadata), Entry::new(metadata, seen))
         };
         self.follow(events, None, |caches| &caches.namespaces, keep, |_| None);
+    }
+
+    /// Who is on a machine that goes is looked at soon: its pods are not ready.
+    fn machines(&mut self, config: &watcher::Config) {
+        let events = watcher(Api::<Node>::all(self.client.clone()), config.clone());
+        let keep = |node: Node| {
+            let seen = MachineSeen::of(&node);
+            (ObjectKey::of(&node.metadata), Entry::new(&node.metadata, seen))
+        };
+        self.follow(events, None, |caches| &caches.machines, keep, |_| None);
     }
 
     fn follow<K, T>(

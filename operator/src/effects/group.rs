@@ -3,7 +3,7 @@
 use super::carry_out::Outcome;
 use super::nodes::{Nodes, Said};
 use super::objects::{Ensured, Objects, title};
-use super::{Error, Shared, now, observe, secrets, status};
+use super::{Error, Shared, machines, now, observe, secrets, status};
 use crate::cache::{ObjectKey, Target};
 use crate::names;
 use crate::plan::{
@@ -90,6 +90,7 @@ impl<'a> Look<'a> {
             .or(written)
             .unwrap_or_else(|| shared.image.clone());
         let mut found = observe::members(shared, group);
+        machines::look(shared, &mut found.members).await;
         let (key, taken) = secrets::of_group(shared, group, &image).await?;
         found.foreign.extend(taken);
         let namespace = group.namespace().unwrap_or_default();

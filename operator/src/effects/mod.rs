@@ -10,6 +10,7 @@ mod error;
 mod events;
 mod group;
 mod keys;
+mod machines;
 mod nodes;
 mod objects;
 mod observe;

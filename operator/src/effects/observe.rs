@@ -13,6 +13,9 @@ use orion_crds::ReplicationGroup;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// Annotation of the scheduler on a claim whose volume is made where its first pod runs.
+const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
+
 /// The members, and their pods as they are.
 pub(super) struct Found {
     pub(super) members: BTreeMap<MemberName, MemberSeen>,
@@ -125,5 +128,6 @@ fn claim_seen(claim: &PersistentVolumeClaim) -> ClaimSeen {
             .is_some_and(|status| status.phase.as_deref() == Some("Lost")),
         is_terminating: claim.metadata.deletion_timestamp.is_some(),
         size: requested(claim),
+        machine: claim.annotations().get(SELECTED_NODE).cloned(),
     }
 }

@@ -72,6 +72,9 @@ pub struct MemberSeen {
     pub pod: Option<PodSeen>,
     /// The disk.
     pub claim: Option<ClaimSeen>,
+    /// Whether its machine is gone for good: its Node is deleted, or tainted as out of service. Only of a member that does not
+    /// run elsewhere by now.
+    pub machine_is_gone: bool,
 }
 
 /// A pod.
@@ -138,6 +141,8 @@ pub struct ClaimSeen {
     pub is_terminating: bool,
     /// The size that it asks for.
     pub size: Option<String>,
+    /// The machine that it was made for.
+    pub machine: Option<String>,
 }
 
 /// Raft's membership, as the newest answer of a node has it.

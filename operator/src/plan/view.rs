@@ -25,7 +25,7 @@ pub(super) enum Fate {
     Stays,
     /// It is too many, or of a set that is gone.
     Leaves,
-    /// Its disk is gone: another member takes its place.
+    /// Its disk or its machine is gone: another member takes its place.
     Lost,
 }
 
@@ -82,7 +82,9 @@ pub(super) fn entries(observed: &Observed) -> Vec<Entry<'_>> {
         .iter()
         .map(|(name, seen)| {
             let node = membership.and_then(|membership| membership.node_of(name));
-            let is_lost = given_up.contains(&name.pod(group)) || has_lost_its_disk(seen, node.is_some());
+            let is_lost = given_up.contains(&name.pod(group))
+                || seen.machine_is_gone
+                || has_lost_its_disk(seen, node.is_some());
             Entry {
                 name,
                 seen,

@@ -2,7 +2,7 @@
 
 use crate::nodes::{Cluster, Mishap, serve};
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{ListParams, Patch, PatchParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
 use orion_api::NodeId;
 use orion_operator::names::{self, MemberName};
@@ -67,7 +67,8 @@ pub async fn run(machine: Machine) {
         };
         let there: BTreeMap<String, &Pod> = found.iter().filter_map(|pod| Some((pod.uid()?, pod))).collect();
         running.retain(|uid, node| {
-            let stays = there.contains_key(uid);
+            let is_dead = |pod: &&Pod| cluster.lock().expect("no panic").dead.contains(&machine_of(pod));
+            let stays = there.get(uid).is_some_and(|pod| !is_dead(pod));
             if !stays {
                 node.server.abort();
                 cluster.lock().expect("no panic").stop(node.node);
@@ -76,6 +77,12 @@ pub async fn run(machine: Machine) {
             stays
         });
         for (uid, pod) in there {
+            match has_machine(pod, found.iter(), &pods, &cluster).await {
+                Bound::Runs => {}
+                Bound::Waits => continue,
+                // The next choice needs to know of this one.
+                Bound::Now => break,
+            }
             if running.contains_key(&uid) || image(pod).contains("broken") {
                 continue;
             }
@@ -127,6 +134,67 @@ pub async fn run(machine: Machine) {
         }
         tokio::time::sleep(pause).await;
     }
+}
+
+fn machine_of(pod: &Pod) -> String {
+    let spec = pod.spec.as_ref();
+    spec.and_then(|spec| spec.node_name.clone()).unwrap_or_default()
+}
+
+/// What became of a pod that needs a machine.
+enum Bound {
+    /// It runs there.
+    Runs,
+    /// It does not run.
+    Waits,
+    /// It has got one.
+    Now,
+}
+
+/// What the scheduler and the kubelets of several machines would do.
+async fn has_machine<'a>(
+    pod: &Pod,
+    all: impl Iterator<Item = &'a Pod>,
+    pods: &Api<Pod>,
+    cluster: &Cluster,
+) -> Bound {
+    let (machines, dead) = {
+        let cluster = cluster.lock().expect("no panic");
+        (cluster.machines.clone(), cluster.dead.clone())
+    };
+    if machines.is_empty() {
+        return Bound::Runs;
+    }
+    let (name, own) = (pod.name_any(), machine_of(pod));
+    if dead.contains(&own) {
+        let status = json!({"status": { "conditions": [{ "type": "Ready", "status": "False" }] }});
+        let parameters = PatchParams::default();
+        // All of this may be refused because the pod is gone.
+        let _ = pods.patch_status(&name, &parameters, &Patch::Merge(status)).await;
+        return Bound::Waits;
+    }
+    if pod.metadata.deletion_timestamp.is_some() {
+        let _ = pods.delete(&name, &DeleteParams::default().grace_period(0)).await;
+        return Bound::Waits;
+    }
+    if !own.is_empty() {
+        return Bound::Runs;
+    }
+    let taken: Vec<String> = all.map(machine_of).collect();
+    let load = |machine: &&String| taken.iter().filter(|taken| taken == machine).count();
+    let free = machines
+        .iter()
+        .filter(|machine| !dead.contains(*machine))
+        .min_by_key(load);
+    let binding = json!({
+        "apiVersion": "v1", "kind": "Binding", "metadata": { "name": name },
+        "target": { "apiVersion": "v1", "kind": "Node", "name": free }
+    });
+    let bound: kube::Result<Value> = pods
+        .create_subresource("binding", &name, &PostParams::default(), &binding)
+        .await;
+    drop(bound);
+    Bound::Now
 }
 
 /// The status of a pod that does not run; None where it does.

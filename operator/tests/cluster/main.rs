@@ -5,6 +5,7 @@ mod bad_days;
 mod events;
 mod kubelet;
 mod lease;
+mod machines;
 mod nodes;
 mod program;
 mod reconcile;

@@ -34,6 +34,10 @@ pub struct Shared {
     pub violations: Vec<String>,
     /// What every node says to be wrong with it.
     pub troubles: Vec<Trouble>,
+    /// Machines that pods are bound to; none: they run without.
+    pub machines: Vec<String>,
+    /// Those of them that do not run any more.
+    pub dead: BTreeSet<String>,
     /// What keeps pods that do not run yet from running.
     pub mishap: Option<Mishap>,
 }

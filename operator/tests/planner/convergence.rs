@@ -14,6 +14,7 @@ enum Event {
     Image(u8),
     KillPod(u8),
     LoseStatefulSet(u8),
+    LoseMachine(u8),
     Blind(bool),
     /// The operator plans, and is killed after so many actions.
     Operator(usize),
@@ -30,6 +31,7 @@ fn event() -> impl Strategy<Value = Event> {
         2 => (0..3u8).prop_map(Event::Image),
         2 => any::<u8>().prop_map(Event::KillPod),
         1 => any::<u8>().prop_map(Event::LoseStatefulSet),
+        1 => any::<u8>().prop_map(Event::LoseMachine),
         2 => any::<bool>().prop_map(Event::Blind),
         8 => (0..4usize).prop_map(Event::Operator),
         8 => Just(Event::Everybody),
@@ -86,6 +88,27 @@ fn happen(world: &mut World, wish: &mut Wish, event: &Event) {
                 world.sets.remove(victim);
                 world.pods.remove(victim);
                 world.elect();
+            }
+        }
+        Event::LoseMachine(which) => {
+            let pods: Vec<_> = world.pods.keys().cloned().collect();
+            let Some(victim) = pods.get(usize::from(*which) % pods.len().max(1)) else {
+                return;
+            };
+            // One at a time, of a group that can do without it: more than that is for a person to mend.
+            let others =
+                |member: &&crate::world::Node| world.is_ready(&member.member) && member.member != *victim;
+            let voters = world.raft.values().filter(|node| node.votes).count();
+            let left = world
+                .raft
+                .values()
+                .filter(|node| node.votes)
+                .filter(others)
+                .count();
+            let is_whole = world.gone.iter().all(|gone| !world.sets.contains_key(gone));
+            if is_whole && 2 * left > voters {
+                let victim = victim.clone();
+                world.lose_machine(&victim);
             }
         }
         Event::Blind(is_blind) => world.is_blind = *is_blind,

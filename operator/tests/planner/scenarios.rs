@@ -198,6 +198,57 @@ fn a_lost_disk_is_replaced_by_another_member() {
 }
 
 #[test]
+fn a_machine_that_is_gone_takes_its_member_with_it() {
+    let mut world = settled(3);
+    let lost = member("a", 1);
+    world.lose_machine(&lost);
+    world.settle(60);
+    assert!(!world.sets.contains_key(&lost));
+    assert!(world.sets.contains_key(&member("a", 3)));
+    assert!(world.disks.contains_key(&lost), "the old disk is kept");
+    assert_eq!(world.voter_ids().len(), 3);
+}
+
+#[test]
+fn a_member_that_is_only_not_ready_is_not_replaced() {
+    let mut world = settled(3);
+    for _ in 0..30 {
+        world.pods.remove(&member("a", 1));
+        world.elect();
+        world.reconcile(usize::MAX);
+    }
+    assert_eq!(
+        world.plan().status.next_member,
+        Some(3),
+        "no member was made for it"
+    );
+    world.settle(40);
+    assert!(world.sets.contains_key(&member("a", 1)));
+}
+
+#[test]
+fn nobody_is_replaced_without_a_majority() {
+    let mut world = settled(3);
+    world.done.clear();
+    for lost in [0, 1] {
+        world.lose_machine(&member("a", lost));
+    }
+    for _ in 0..30 {
+        world.step();
+        world.reconcile(usize::MAX);
+    }
+    let changes_raft = |action: &&Action| {
+        matches!(
+            action,
+            Action::ChangeRoles { .. } | Action::RemoveNode { .. } | Action::DeleteMember { .. }
+        )
+    };
+    let changes: Vec<&Action> = world.done.iter().filter(changes_raft).collect();
+    assert!(changes.is_empty(), "{changes:?}");
+    assert_eq!(phase(&world), Some(Phase::Failed));
+}
+
+#[test]
 fn a_deleted_statefulset_comes_back_as_the_same_member() {
     let mut world = settled(3);
     let node = world.disks[&member("a", 2)].node;

@@ -65,6 +65,8 @@ pub struct World {
     pub raft: BTreeMap<NodeId, Node>,
     pub leader: Option<NodeId>,
     pub term: u64,
+    /// Members whose machines are gone for good.
+    pub gone: BTreeSet<MemberName>,
     /// Whether nodes can be asked.
     pub is_blind: bool,
     pub done: Vec<Action>,
@@ -108,6 +110,7 @@ impl World {
             raft: BTreeMap::new(),
             leader: None,
             term: 0,
+            gone: BTreeSet::new(),
             is_blind: false,
             done: Vec::new(),
             told: Vec::new(),
@@ -199,6 +202,9 @@ impl World {
                 ..ClaimSeen::default()
             });
         }
+        for (name, seen) in &mut members {
+            seen.machine_is_gone = self.gone.contains(name) && !self.is_ready(name);
+        }
         let can_ask = !self.is_blind && self.pods.keys().any(|member| self.is_running(member));
         let raft = self.raft.iter().map(|(id, node)| {
             let seen = RaftMember {
@@ -258,6 +264,13 @@ impl World {
             plan.actions
         );
         plan
+    }
+
+    /// A machine is gone: its pod is made anew, and finds no place.
+    pub fn lose_machine(&mut self, member: &MemberName) {
+        self.gone.insert(member.clone());
+        self.pods.remove(member);
+        self.elect();
     }
 
     /// Plans and does the first `most` actions: the operator is killed after them.
@@ -453,7 +466,9 @@ impl World {
                 self.pods.insert(member.clone(), pod);
             }
         }
-        self.pods.values_mut().for_each(|pod| pod.age += 1);
+        let gone = &self.gone;
+        let running = self.pods.iter_mut().filter(|(member, _)| !gone.contains(member));
+        running.for_each(|(_, pod)| pod.age += 1);
         self.elect();
         self.join();
     }
