@@ -4,7 +4,8 @@ use crate::stage::{Stage, until};
 use k8s_openapi::api::core::v1::{Pod, Secret, Service};
 use kube::api::{DeleteParams, ListParams, PostParams};
 use kube::{Api, ResourceExt};
-use orion_crds::group::{Phase, reason};
+use orion_crds::condition::Status;
+use orion_crds::group::{Phase, condition, reason};
 use orion_operator::effects::Writes;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -192,22 +193,10 @@ async fn a_group_with_databases_is_not_deleted() {
         .delete("main", &DeleteParams::default())
         .await
         .expect("it is marked");
-    until("the deletion is blocked", || async {
-        let status = stage
-            .groups()
-            .get("main")
-            .await
-            .expect("it stays")
-            .status
-            .unwrap_or_default();
-        let blocked = status
-            .conditions
-            .iter()
-            .find(|condition| condition.type_ == "DeletionBlocked");
-        let is_so = blocked.is_some_and(|blocked| blocked.reason == reason::DATABASES_REFER);
-        if is_so { Ok(()) } else { Err(status) }
-    })
-    .await;
+    let blocked = condition::DELETION_BLOCKED;
+    stage
+        .group_has(blocked, Status::True, reason::DATABASES_REFER)
+        .await;
     stage
         .databases()
         .delete("app", &DeleteParams::default())

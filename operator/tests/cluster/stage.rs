@@ -8,6 +8,7 @@ use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use orion_apiserver::{ApiServer, Controllers};
 use orion_crds::condition::{Status, find};
+use orion_crds::group::condition;
 use orion_crds::{Database, ReplicationGroup};
 use orion_operator::cache::Scope;
 use orion_operator::controller::{Controller, Settings};
@@ -163,13 +164,8 @@ impl Stage {
             let group = self.groups().get("main").await.expect("it is there");
             let status = group.status.clone().unwrap_or_default();
             let is_new = status.observed_generation == group.metadata.generation;
-            let settled = ["Ready", "Progressing"].map(|type_| {
-                status
-                    .conditions
-                    .iter()
-                    .find(|condition| condition.type_ == type_)
-                    .map(|found| found.status)
-            });
+            let settled = ["Ready", "Progressing"]
+                .map(|type_| find(&status.conditions, type_).map(|found| found.status));
             let votes = cluster.lock().expect("no panic").voters().len() == voters;
             let is_ready = is_new && votes && settled == [Some(Status::True), Some(Status::False)];
             if is_ready { Ok(group) } else { Err(status) }
@@ -177,27 +173,9 @@ impl Stage {
         .await
     }
 
-    /// Waits for a reason of the group's condition Ready.
+    /// Waits for a reason of the group's condition Ready, which is not so.
     pub async fn group_says(&self, reason: &str) {
-        until(reason, || async {
-            let status = self
-                .groups()
-                .get("main")
-                .await
-                .expect("it is there")
-                .status
-                .unwrap_or_default();
-            let ready = status
-                .conditions
-                .iter()
-                .find(|condition| condition.type_ == "Ready");
-            if ready.is_some_and(|ready| ready.reason == reason) {
-                Ok(())
-            } else {
-                Err(status)
-            }
-        })
-        .await;
+        self.group_has(condition::READY, Status::False, reason).await;
     }
 
     /// Waits until a condition of the group is so, for this reason. Returns the message.
