@@ -2,7 +2,7 @@
 
 use super::Context;
 use crate::names::{HTTP_PORT, MemberName, PEER_PORT};
-use orion_crds::group::{AuthMode, TlsPolicy};
+use orion_crds::group::{AuthMode, Automation, TlsPolicy};
 use orion_crds::schema::yaml;
 use serde_json::{Value, json};
 
@@ -75,6 +75,12 @@ fn lasting(context: &Context<'_>, node: NodeConfig<'_>) -> Value {
             "certificate": format!("{PEERS}/tls.crt"),
             "key": format!("{PEERS}/tls.key")
         });
+    } else {
+        // A node that others reach does not start without certificates, unless it is told that this is meant.
+        config["cluster"]["insecure"] = json!(true);
+    }
+    if spec.update.finalize == Automation::Manual {
+        config["upgrade"] = json!({ "finalize": "manual" });
     }
     if spec.auth.mode == AuthMode::Token {
         config["auth"] = json!({ "public_keys": context.public_key.into_iter().collect::<Vec<_>>() });

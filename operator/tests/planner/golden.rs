@@ -48,7 +48,7 @@ fn full() -> ReplicationGroup {
         },
         "tls": {"peers": "Disabled"}, "auth": {"mode": "None"}, "limits": {"databaseSize": "1Gi"},
         "services": {"type": "LoadBalancer", "annotations": {"internal": "true"}},
-        "serviceMonitor": true, "networkPolicy": false
+        "serviceMonitor": true, "networkPolicy": false, "update": {"finalize": "Manual"}
     }))
 }
 
