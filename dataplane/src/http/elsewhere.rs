@@ -97,10 +97,7 @@ pub(super) async fn go_on(
             match pass_on(&link, again(parts, recorded)).await {
                 Ok(reply) if reply.extensions().get::<NotDone>().is_none() => {
                     // Who leads another group may know the database.
-                    let Elsewhere::Leader(group) = elsewhere else {
-                        return reply;
-                    };
-                    asked.push(group);
+                    asked.push(link);
                     if wants(&reply, &**leaders, &asked).is_none() {
                         return reply;
                     }
@@ -130,7 +127,7 @@ pub(super) async fn go_on(
 
 /// Who else might answer, if this is no answer. A database that is not known here may be one that was made a moment ago in a
 /// group whose leader was not asked yet.
-fn wants(response: &Response, leaders: &dyn Leaders, asked: &[GroupName]) -> Option<Elsewhere> {
+fn wants(response: &Response, leaders: &dyn Leaders, asked: &[Arc<Link>]) -> Option<Elsewhere> {
     if let Some(elsewhere) = response.extensions().get::<Elsewhere>() {
         return Some(elsewhere.clone());
     }
@@ -142,11 +139,9 @@ fn wants(response: &Response, leaders: &dyn Leaders, asked: &[GroupName]) -> Opt
     if !is_unknown {
         return None;
     }
-    let mut others = leaders
-        .groups()
-        .into_iter()
-        .filter(|group| !asked.contains(group));
-    let group = others.find(|group| matches!(leaders.leader(group), Leader::There(_)))?;
+    let is_new = |link: &Arc<Link>| !asked.iter().any(|asked| asked.address == link.address);
+    let mut groups = leaders.groups().into_iter();
+    let group = groups.find(|group| matches!(leaders.leader(group), Leader::There(link) if is_new(&link)))?;
     Some(Elsewhere::Leader(group))
 }
 

@@ -199,6 +199,8 @@ impl Node {
             tasks,
             stop,
         };
+        // What was begun ends if not all of it begins.
+        let starting = shared.stop.clone().drop_guard();
         let home = shared.host(&shared.options.group).await?;
         let mut hosted = vec![Arc::clone(&home)];
         for name in &shared.options.more_groups {
@@ -207,6 +209,7 @@ impl Node {
         shared
             .tasks
             .spawn(Arc::clone(&databases).close_idle(shared.stop.clone()));
+        starting.disarm();
         Ok(Arc::new(Node {
             home,
             groups,

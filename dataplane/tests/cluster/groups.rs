@@ -88,10 +88,16 @@ async fn lead_apart(cluster: &Cluster) -> (usize, usize) {
     (first, wanted)
 }
 
+/// Creates a database. By its key it may be asked for again, where an answer got lost.
 pub async fn create(client: &Client, name: &str, group: Option<GroupName>) {
     let mut wish = CreateDatabase::named(name.parse().expect("a name"));
     wish.group = group;
-    client.create_database(&wish).await.expect("created");
+    wish.idempotency_key = Some(name.to_owned());
+    let until = Instant::now() + PATIENCE;
+    while let Err(error) = client.create_database(&wish).await {
+        assert_eq!(error.code(), Some(Code::CommitUnknown), "{error}");
+        assert!(Instant::now() < until, "{error}");
+    }
 }
 
 fn urls(cluster: &Cluster, name: &str) -> Vec<String> {
