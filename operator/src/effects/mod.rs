@@ -57,6 +57,25 @@ pub struct Shared {
     pub(crate) kept: Kept,
 }
 
+#[cfg(test)]
+impl Shared {
+    /// With empty caches.
+    fn of_tests(client: Client) -> Shared {
+        let (events, _) = Events::new(client.clone(), "tests");
+        Shared {
+            client,
+            image: String::new(),
+            endpoint: Arc::new(|_| None),
+            caches: Arc::default(),
+            wake: Arc::new(|_| {}),
+            writes: Arc::new(Writes::limited(0)),
+            metrics: Arc::default(),
+            events,
+            kept: Kept::default(),
+        }
+    }
+}
+
 /// What looks keep for those that follow. All of it can be lost.
 #[derive(Default)]
 pub(crate) struct Kept {

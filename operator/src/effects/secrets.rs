@@ -251,8 +251,6 @@ async fn holding(shared: &Shared, key: &ObjectKey, wanted: &[&str]) -> Result<Ar
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::Caches;
-    use crate::effects::Writes;
     use http::{Method, Request, Response};
     use kube::client::Body;
     use serde_json::json;
@@ -288,20 +286,8 @@ mod tests {
                 .body(Body::from(body.to_string().into_bytes()));
             futures::future::ready(Ok::<_, tower::BoxError>(answer.expect("an answer")))
         });
-        let client = kube::Client::new(server, "ns");
-        let (events, _) = crate::effects::Events::new(client.clone(), "tests");
-        let shared = Shared {
-            client,
-            image: String::new(),
-            endpoint: Arc::new(|_| None),
-            // They have nothing of it yet.
-            caches: Arc::new(Caches::default()),
-            wake: Arc::new(|_| {}),
-            writes: Arc::new(Writes::limited(0)),
-            metrics: Arc::default(),
-            events,
-            kept: Default::default(),
-        };
+        // The caches have nothing of it yet.
+        let shared = Shared::of_tests(kube::Client::new(server, "ns"));
         let group: ReplicationGroup = serde_json::from_value(json!({
             "apiVersion": "orion-db.dev/v1alpha1", "kind": "ReplicationGroup",
             "metadata": {"name": "main", "namespace": "ns", "uid": "u"},
