@@ -115,7 +115,7 @@ pub enum Error {
     NothingArchived(GroupName),
     /// Databases have lost their pages.
     #[error(
-        "the object store does not have the pages any more that {} from: {}. Bring their objects back (older versions, a copy of the bucket), or give these databases up with --drop-lost",
+        "the object store does not have the pages any more that {} from: {}. Bring their objects back (older versions, a copy of the bucket), or give these databases up: --drop-lost <name> for each",
         match .0.len() { 1 => "a database begins", _ => "databases begin" },
         .0.iter().map(Lost::to_string).collect::<Vec<_>>().join(", ")
     )]

@@ -31,12 +31,17 @@ use crate::overlay::{Pages, Snapshot};
 use crate::owner::{self, Cause, Chains, Claim, Incarnation, Owner, Plan, Recovered, Taking};
 use crate::store::Store;
 use futures::{StreamExt, TryStreamExt, stream};
-use orion_api::{DatabaseId, Epoch, GroupName, Version};
-use std::collections::HashMap;
+use orion_api::{DatabaseId, DatabaseName, Epoch, GroupName, Version};
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use uuid::Uuid;
+
+/// Looks before a loss is believed, and the pause between two.
+const LOOKS: usize = 3;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(300);
 
 /// Databases that are worked on at once.
 const AT_ONCE: usize = 8;
@@ -50,8 +55,8 @@ pub(crate) struct Recovery {
     pub(crate) group: GroupName,
     /// For files, which may vanish.
     pub(crate) dir: PathBuf,
-    /// Databases whose pages are lost are dropped. Else they stop everything before it begins.
-    pub(crate) drops_lost: bool,
+    /// Databases that are dropped if their pages are lost. Others stop everything before it begins.
+    pub(crate) may_drop: BTreeSet<DatabaseName>,
 }
 
 /// What came of a recovery.
@@ -177,7 +182,7 @@ impl Recovery {
                 Choice::Lost(one) => lost.push(one),
             }
         }
-        match lost.is_empty() || self.drops_lost {
+        match lost.iter().all(|lost| self.may_drop.contains(&lost.name)) {
             true => Ok((checkpoints, lost)),
             false => Err(Error::BasesLost(lost)),
         }
@@ -191,8 +196,24 @@ impl Recovery {
         }
     }
 
-    /// The checkpoint that a database's next epoch begins from.
+    /// The checkpoint that a database's next epoch begins from. A loss is believed when it was seen several times: a member that
+    /// still runs may have retired a checkpoint between two looks, and a single answer may be damaged on its way.
     async fn choose(&self, database: &Database) -> Result<Choice, Error> {
+        let owner = self.chains.current(database.id).await?;
+        if owner.is_none_or(|owner| owner.is_dropped()) {
+            // Dropped since, perhaps purged: it has no next epoch.
+            return Ok(Choice::Nothing);
+        }
+        let mut choice = self.look_for_base(database).await?;
+        for _ in 1..LOOKS {
+            let Choice::Lost(_) = choice else { break };
+            tokio::time::sleep(BETWEEN_LOOKS).await;
+            choice = self.look_for_base(database).await?;
+        }
+        Ok(choice)
+    }
+
+    async fn look_for_base(&self, database: &Database) -> Result<Choice, Error> {
         let snapshot = database.published.load_full();
         let named = snapshot.checkpoint.as_deref().copied();
         let lost = |version| {
@@ -218,7 +239,10 @@ impl Recovery {
         };
         match self.bases().header(&from).await {
             Ok(_) => Ok(Choice::From(from)),
-            Err(error) if is_loss(&error) => lost(from.version),
+            Err(error) if is_loss(&error) => {
+                self.bases().forget(&from);
+                lost(from.version)
+            }
             Err(error) => Err(error.into()),
         }
     }

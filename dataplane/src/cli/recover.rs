@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orion_api::client::Client;
-use orion_api::{GroupName, NodeId};
+use orion_api::{DatabaseName, GroupName, NodeId};
 use serde::Serialize;
 
 use super::output::{Format, Rows, size};
@@ -55,9 +55,10 @@ pub(super) struct Options {
     /// Also where somebody answers at the address of an old member, or this data directory has a log.
     #[arg(long, requires = "group_is_lost")]
     force: bool,
-    /// Drop the databases whose pages the object store does not have any more. Without this one of them stops the recovery.
-    #[arg(long, requires = "group_is_lost")]
-    drop_lost: bool,
+    /// Drop this database (repeat it for others) if the object store does not have its pages any more. One that is not named
+    /// stops the recovery.
+    #[arg(long, value_name = "DATABASE", requires = "group_is_lost")]
+    drop_lost: Vec<DatabaseName>,
     /// Also read every page of every database, and show checksums as `orion db checksum` does.
     #[arg(long)]
     checksums: bool,
@@ -143,7 +144,7 @@ async fn recover(config: &Config, options: &Options) -> anyhow::Result<Report> {
         pages: Arc::new(pages),
         group: config.group.clone(),
         dir: dir.path().to_owned(),
-        drops_lost: options.drop_lost,
+        may_drop: options.drop_lost.iter().cloned().collect(),
     };
     let newest = recovery.life().await?.incarnation();
     if !options.group_is_lost {

@@ -326,7 +326,7 @@ impl Database {
         }
         let is_full = || {
             self.entry.published.load().overlay_bytes >= self.options.overlay_bytes
-                || self.groups.overlay_bytes() >= self.options.overlay_node_bytes
+                || self.groups.led_overlay_bytes() >= self.options.overlay_node_bytes
         };
         if !is_full() {
             return Ok(());

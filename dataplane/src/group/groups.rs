@@ -51,6 +51,13 @@ impl Groups {
         all.iter().map(|group| group.catalog.overlay_bytes()).sum()
     }
 
+    /// Of those that this node leads: only their overlays it can make smaller. Those of the others are bounded where they are led.
+    pub(crate) fn led_overlay_bytes(&self) -> u64 {
+        let all = self.all.load();
+        let led = all.iter().filter(|group| group.serves());
+        led.map(|group| group.catalog.overlay_bytes()).sum()
+    }
+
     /// Waits until `condition` holds; looks whenever any of the groups applied something.
     pub(crate) async fn wait_applied(&self, condition: impl Fn() -> bool) {
         let all = self.all();

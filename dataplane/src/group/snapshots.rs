@@ -38,21 +38,27 @@ impl Group {
         let mut last = Instant::now();
         // What a snapshot that was asked for will hold: bytes applied, and the index that says that it is there.
         let mut asked: Option<(u64, u64)> = None;
-        // The snapshot before the newest: the log since then is kept for members that lag.
-        let mut before = 0;
+        // The newest snapshot, and up to where the log may go: the snapshot before it, because the log since then is kept for
+        // members that lag, or the newest itself where nothing has happened for long. The files of the log are all groups'
+        // together, and an idle one must not keep those of a busy one.
+        let (mut newest, mut before) = (0, 0);
         let mut ticks = tokio::time::interval(Duration::from_secs(1));
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-            let written = self.metrics().snapshot.map(|id| id.index);
-            if let Some((bytes, _)) = asked.take_if(|(_, index)| written.is_some_and(|is| is >= *index)) {
+            let written = self.metrics().snapshot.map_or(0, |id| id.index);
+            if let Some((bytes, _)) = asked.take_if(|(_, index)| written >= *index) {
                 self.snapshot_bytes.store(bytes, Ordering::Relaxed);
                 last = Instant::now();
-                let newest = written.unwrap_or(0);
-                self.let_log_go(before, newest).await;
                 before = newest;
             }
+            newest = written;
             let applied = self.catalog.applied_bytes.load(Ordering::Relaxed);
             let since = applied - self.snapshot_bytes.load(Ordering::Relaxed);
             let is_old = last.elapsed() >= options.snapshot_age;
+            if is_old && since == 0 {
+                before = newest;
+            }
+            // Each time: what a member lacked, or the archive, it may have by now.
+            self.let_log_go(before, newest).await;
             // On a full disk the log's oldest segments may be all the room that there is.
             let lacks_room = !self.log.is_writable();
             if since < options.snapshot_log_bytes && !(since > 0 && (is_old || lacks_room)) {
@@ -99,7 +105,8 @@ impl Group {
             }
             _ => upto,
         };
-        if upto > 0
+        let purged = self.metrics().purged.map_or(0, |id| id.index);
+        if upto > purged
             && let Err(error) = self.raft.trigger().purge_log(upto).await
         {
             tracing::error!(group = %self.name, %error, "the log does not get shorter");

@@ -104,7 +104,13 @@ pub(super) async fn go_on(
                     (response, body) = (reply, replay.body());
                     continue;
                 }
-                Ok(reply) => response = reply,
+                Ok(reply) => {
+                    // It knows more, and leads another group: who leads the database's is asked next.
+                    if is_unknown(&response) {
+                        asked.push(link);
+                    }
+                    response = reply;
+                }
                 Err(PassError::Broken(..)) if !may_be_repeated(parts) => return unknown(),
                 Err(error) => tracing::debug!(%error, "a request was not passed on; it is tried again"),
             }
@@ -131,18 +137,19 @@ fn wants(response: &Response, leaders: &dyn Leaders, asked: &[Arc<Link>]) -> Opt
     if let Some(elsewhere) = response.extensions().get::<Elsewhere>() {
         return Some(elsewhere.clone());
     }
-    let is_unknown = response.status() == StatusCode::NOT_FOUND
-        && response
-            .headers()
-            .get(CODE)
-            .is_some_and(|code| code == Code::DatabaseNotFound.as_str());
-    if !is_unknown {
+    if !is_unknown(response) {
         return None;
     }
     let is_new = |link: &Arc<Link>| !asked.iter().any(|asked| asked.address == link.address);
     let mut groups = leaders.groups().into_iter();
     let group = groups.find(|group| matches!(leaders.leader(group), Leader::There(link) if is_new(&link)))?;
     Some(Elsewhere::Leader(group))
+}
+
+fn is_unknown(response: &Response) -> bool {
+    let code = response.headers().get(CODE);
+    response.status() == StatusCode::NOT_FOUND
+        && code.is_some_and(|code| code == Code::DatabaseNotFound.as_str())
 }
 
 /// By its method (RFC 9110, 9.2.2), which the admin API keeps to, or by its key.

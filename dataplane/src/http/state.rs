@@ -115,6 +115,12 @@ impl<D: Databases> Http<D> {
         let access = grant
             .access(database.id(), &name)
             .map_err(|error| HttpError::new(error.code(), error.to_string()))?;
+        if !database.secret().is_known() {
+            return Err(HttpError::new(
+                Code::Unavailable,
+                "the database's group has no secret yet; try again in a moment",
+            ));
+        }
         let mut asked = headers::parse(&parts.headers, database.id(), access, database.secret())?;
         asked.forwarded_from = parts.extensions.get::<Forwarded>().map(|forwarded| forwarded.0);
         Ok(Admitted {
@@ -153,8 +159,11 @@ impl<D: Databases> Http<D> {
                 None => return Err(resolve::not_found(&name)),
             },
             Meant::Host(name) => {
-                if let Some(database) = self.databases.find(&name).await? {
-                    return Ok((name, database));
+                // A guess: what cannot be found now is not this database.
+                match self.databases.find(&name).await {
+                    Ok(Some(database)) => return Ok((name, database)),
+                    Err(error) if error.code != Code::Unavailable => return Err(error.into()),
+                    Ok(None) | Err(_) => {}
                 }
             }
             Meant::Unsaid => {}

@@ -106,7 +106,7 @@ impl Scheduler {
             .map(|database| (database.published.load().overlay_bytes, database))
             .collect();
         dirty.sort_by_key(|(bytes, database)| std::cmp::Reverse((urgent.contains(&database.id), *bytes)));
-        let mut node_bytes = self.groups.overlay_bytes();
+        let mut node_bytes = self.groups.led_overlay_bytes();
         let options = self.options.clone();
         dirty.retain(|(bytes, database)| {
             let snapshot = database.published.load();

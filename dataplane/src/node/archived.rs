@@ -76,7 +76,7 @@ fn recovery(store: &Store, dir: &Path) -> Recovery {
         pages: Arc::new(pages),
         group: "default".parse().expect("a name"),
         dir: dir.to_owned(),
-        drops_lost: false,
+        may_drop: Default::default(),
     }
 }
 
@@ -480,6 +480,11 @@ async fn a_database_that_lost_its_base_is_given_up_only_by_wish() {
     assert!(!tables.is_empty());
     store.delete_all(tables).await.expect("deleted");
     let cautious = recovery(&store, dir.path());
+    let half = Recovery {
+        may_drop: ["gone"].map(|name| name.parse().expect("a name")).into(),
+        ..recovery(&store, dir.path())
+    };
+    assert!(half.run().await.is_err(), "only what is named is given up");
     let refused = cautious.run().await;
     let Err(crate::archive::Error::BasesLost(lost)) = refused.map(drop) else {
         panic!("it recovers without them");
@@ -492,7 +497,9 @@ async fn a_database_that_lost_its_base_is_given_up_only_by_wish() {
     node.stop().await;
     drop(node);
     let told = Recovery {
-        drops_lost: true,
+        may_drop: ["gone", "damaged"]
+            .map(|name| name.parse().expect("a name"))
+            .into(),
         ..recovery(&store, dir.path())
     };
     #[cfg(feature = "failpoints")]

@@ -5,7 +5,11 @@ use crate::entry::{Kind, SetSigningKey};
 use crate::group::Group;
 use bytes::Bytes;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+
+/// Pause before a leader tries again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// As long as this node leads a group without a secret, gives it one.
 pub(super) async fn keep_secret(group: Arc<Group>, stop: CancellationToken) {
@@ -20,8 +24,11 @@ pub(super) async fn keep_secret(group: Arc<Group>, stop: CancellationToken) {
                 Err(error) => tracing::debug!(%error, "the group has no secret yet"),
             }
         }
-        if !matches!(stop.run_until_cancelled(changes.changed()).await, Some(Ok(()))) {
-            return;
+        // A leader whose write failed tries again.
+        let next = tokio::time::timeout(AGAIN, changes.changed());
+        match stop.run_until_cancelled(next).await {
+            Some(Ok(Ok(())) | Err(_)) => {}
+            Some(Ok(Err(_))) | None => return,
         }
     }
 }

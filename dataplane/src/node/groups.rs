@@ -1,5 +1,6 @@
 //! Several groups in one process: each has a log, a leader and databases of its own; names and room are the node's.
 
+use super::several::{free_address, options_of};
 use super::tests::{materialize, options, run};
 use super::{LifecycleError, Node, Options};
 use crate::entry::Limits;
@@ -138,5 +139,47 @@ async fn overlays_of_all_groups_share_the_nodes_room() {
         node.groups.overlay_bytes() < ROOM,
         "the write waited until the other group had made room"
     );
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_group_keeps_no_log_of_a_busy_one() {
+    const SEGMENT: u64 = 1 << 20;
+    let dir = tempfile::tempdir().expect("a folder");
+    // With other nodes to be: the log is kept for members that lag.
+    let mut options = options_of(dir.path(), &[free_address()], 0);
+    options.more_groups = vec![second()];
+    options.log.segment_bytes = SEGMENT;
+    options.snapshot_log_bytes = 2 * SEGMENT;
+    options.snapshot_age = Duration::from_secs(1);
+    let home = options.group.clone();
+    let node = Node::start(options).await.expect("starts");
+    for group in node.groups.all().iter() {
+        group.wait_until_serving().await.expect("it leads alone");
+    }
+    create(&node, &second(), "idle").await;
+    create(&node, &home, "busy").await;
+    for _ in 0..40 {
+        run(
+            &node,
+            "busy",
+            &["INSERT INTO t VALUES (randomblob(500000))", "DELETE FROM t"],
+        )
+        .await;
+    }
+    // Twenty segments of it, of which the busy group needs a few.
+    let shrinks = async {
+        while node.disk().disk_bytes() > 10 * SEGMENT {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            run(
+                &node,
+                "busy",
+                &["INSERT INTO t VALUES (randomblob(100000))", "DELETE FROM t"],
+            )
+            .await;
+        }
+    };
+    let shrunk = tokio::time::timeout(Duration::from_secs(30), shrinks).await;
+    assert!(shrunk.is_ok(), "{} bytes of log", node.disk().disk_bytes());
     node.stop().await;
 }

@@ -180,6 +180,12 @@ impl Hosted {
             NameClaim::Over => return Err(LifecycleError::NotFound(name.to_string())),
             NameClaim::Taken(holder) => self.orphan(holder, &name).await?,
         };
+        // The same operation may have made it in another group.
+        if let Claim::AlreadyOurs(owner) | Claim::Lost(owner) = &created.owner
+            && (&owner.group, owner.incarnation) != (&self.group.name, self.group.incarnation)
+        {
+            return Err(LifecycleError::Exists(name));
+        }
         self.commit_create(id, &name, limits).await?;
         self.get(name.as_str())
     }

@@ -35,7 +35,7 @@ use arc_swap::ArcSwap;
 use futures::future;
 use hosted::Shared;
 use lifecycle::Summed;
-use orion_api::{GroupName, NodeId};
+use orion_api::{DatabaseId, DatabaseName, GroupName, NodeId};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
@@ -385,6 +385,14 @@ impl Node {
     /// Drops a database: it is not served any more, and its objects go when retention is over.
     pub async fn drop_database(&self, name: &str) -> Result<DatabaseInfo, LifecycleError> {
         self.of(name).drop_database(name).await
+    }
+
+    /// The database that a name means, by the object store.
+    pub(crate) async fn holder(
+        &self,
+        name: &DatabaseName,
+    ) -> Result<Option<DatabaseId>, crate::owner::Error> {
+        self.shared.chains.resolve(name).await
     }
 
     /// The group that has a database of this name; if there is none, the home, which says so.

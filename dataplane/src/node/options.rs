@@ -39,6 +39,8 @@ pub struct Options {
     pub flush_age: Duration,
     /// Bytes of log after which there is a local snapshot.
     pub snapshot_log_bytes: u64,
+    /// Age of the newest local snapshot after which there is another, or an idle group keeps no more of its log than that.
+    pub(crate) snapshot_age: Duration,
     /// How the log is archived; none: it is not.
     pub archive: Option<archive::Options>,
     /// Other nodes of the group; none: this node is alone in it.
@@ -86,6 +88,7 @@ impl Options {
             flush_bytes: materialize.flush_bytes,
             flush_age: materialize.flush_age,
             snapshot_log_bytes: group::Options::default().snapshot_log_bytes,
+            snapshot_age: group::Options::default().snapshot_age,
             archive: Some(archive::Options::default()),
             cluster: None,
             format_level: newest_format(),
@@ -103,8 +106,8 @@ impl Options {
     pub(super) fn snapshots(&self) -> group::Options {
         group::Options {
             snapshot_log_bytes: self.snapshot_log_bytes,
+            snapshot_age: self.snapshot_age,
             archive_log_bytes_max: self.archive.as_ref().map(|archive| archive.log_bytes_max),
-            ..group::Options::default()
         }
     }
 

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-fn free_address() -> SocketAddr {
+pub(super) fn free_address() -> SocketAddr {
     let ip = [127, 0, 0, 1].into();
     SocketAddr::new(ip, free_port(ip))
 }
@@ -23,7 +23,7 @@ async fn start(dir: &Path, addresses: &[SocketAddr], number: usize) -> Arc<Node>
     Node::start(options).await.expect("starts")
 }
 
-fn options_of(dir: &Path, addresses: &[SocketAddr], number: usize) -> Options {
+pub(super) fn options_of(dir: &Path, addresses: &[SocketAddr], number: usize) -> Options {
     let mut options = options(dir);
     options.data_dir = dir.join(format!("node{number}"));
     options.database.temp_dir = options.data_dir.join("tmp");

@@ -229,7 +229,17 @@ impl Admin for NodeAdmin {
     async fn drop_database(&self, name: DatabaseName) -> Result<Database, Error> {
         match self.node.drop_database(name.as_str()).await {
             Ok(info) => Ok(self.database(info)),
-            Err(LifecycleError::NotFound(_)) => self.get_database(name).await,
+            Err(LifecycleError::NotFound(_)) => {
+                let tombstone = self.get_database(name.clone()).await?;
+                // The name may be another's by now, of a group that has not said so here.
+                match self.node.holder(&name).await {
+                    Ok(Some(id)) if id != tombstone.id => {
+                        Err(self.error(&name, LifecycleError::NotFound(name.to_string())))
+                    }
+                    Ok(_) => Ok(tombstone),
+                    Err(why) => Err(self.error(&name, why.into())),
+                }
+            }
             Err(other) => Err(self.error(&name, other)),
         }
     }
