@@ -7,7 +7,7 @@ FROM rust:1.95-bookworm AS build
 WORKDIR /src
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
-    cargo build --locked --profile dist --bin orion --bin orion-operator \
+    dataplane/dist --bin orion-operator \
     && for program in orion orion-operator; do \
          root=/out/$program; \
          install -D --strip target/dist/$program $root/usr/bin/$program; \

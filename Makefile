@@ -51,5 +51,5 @@ fix: generate ## Format, generate, and mend what clippy can
 	$(CARGO) clippy --workspace --all-targets --features orion/failpoints --fix --allow-dirty --allow-staged
 
 bench: ## The table of docs/benchmarks.md, measured anew
-	$(CARGO) build --profile dist --bin orion --example s3-server
+	dataplane/dist --example s3-server
 	$${CARGO_TARGET_DIR:-target}/dist/orion bench suite --s3-server $${CARGO_TARGET_DIR:-target}/dist/examples/s3-server

@@ -147,6 +147,14 @@ impl Leadership {
         self.say(0);
     }
 
+    /// Asks a quorum for each strong read from now on, as long as this term lasts.
+    ///
+    /// INVARIANT: a leader that is to vote no more trusts no lease: where one voter stays, openraft elects it at once,
+    /// whatever it has promised. Tested by `a_leader_that_stops_voting_trusts_no_lease`.
+    pub(super) fn stop_trusting(&self) {
+        self.lease.give_away(self.term.load(Ordering::Acquire));
+    }
+
     /// Serves no more, whatever Raft says.
     pub(super) fn retire(&self) {
         self.retired.store(true, Ordering::Release);

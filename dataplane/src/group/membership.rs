@@ -124,6 +124,9 @@ impl Group {
         }
         let (voting, learning): (BTreeSet<u64>, BTreeSet<u64>) =
             leaving.iter().partition(|member| voters.contains(member));
+        if voting.contains(&self.node.0) {
+            self.leadership.stop_trusting();
+        }
         let changes: Vec<Change> = vec![
             ChangeMembers::AddVoterIds(added),
             ChangeMembers::RemoveVoters(voting),
@@ -173,6 +176,9 @@ impl Group {
             self.change(ChangeMembers::SetNodes(places), true).await?;
         }
         if wanted != now {
+            if !wanted.contains(&self.node.0) {
+                self.leadership.stop_trusting();
+            }
             // Who stops voting goes on learning.
             self.change(ChangeMembers::ReplaceAllVoters(wanted), true).await?;
         }
@@ -228,7 +234,16 @@ impl Group {
     }
 
     /// Lets another voter lead, the furthest if none is named; answers whether it does.
+    ///
+    /// INVARIANT: it goes to its end, also where whoever asked for it has left: half-way this node still leads and serves no
+    /// more, and nobody would ever be elected in its place. Tested by `a_hand_over_that_nobody_waits_for_goes_to_its_end`.
     pub(crate) async fn hand_over(self: &Arc<Group>, to: Option<NodeId>) -> bool {
+        let group = Arc::clone(self);
+        let handing_over = tokio::spawn(async move { group.hand_over_to(to).await });
+        handing_over.await.unwrap_or(false)
+    }
+
+    async fn hand_over_to(&self, to: Option<NodeId>) -> bool {
         let metrics = self.metrics();
         let voters = voters(&metrics);
         let progress = metrics.replication.unwrap_or_default();

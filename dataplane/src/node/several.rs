@@ -404,3 +404,73 @@ async fn a_node_that_is_about_to_end_does_not_begin_to_lead() {
     assert_eq!(leader(&followers).await.id(), followers[1].id());
     stop(followers).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hand_over_that_nobody_waits_for_goes_to_its_end() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let addresses = [free_address(), free_address(), free_address()];
+    let nodes = group(dir.path(), &addresses).await;
+    let first = Arc::clone(leader(&nodes).await);
+    // Every member must have heard of the others' progress, else there is nobody to hand over to.
+    first.home.group.catch_up(true).await.expect("it leads");
+    // What is under way is waited for, before the other one is told.
+    let nothing = crate::entry::SetSigningKey {
+        key: Default::default(),
+    };
+    let mut written = Box::pin(first.home.group.write(crate::entry::Kind::SetSigningKey(nothing)));
+    assert!(futures::poll!(written.as_mut()).is_pending(), "a quorum is asked");
+    let mut asked = Box::pin(first.home.group.hand_over(None));
+    assert!(futures::poll!(asked.as_mut()).is_pending(), "it takes its time");
+    // An operator who gave up, or a client that closed its connection.
+    drop(asked);
+    let others = nodes.iter().filter(|node| node.id() != first.id());
+    let serving = others.map(|node| Box::pin(node.home.group.wait_until_serving()));
+    let taken = tokio::time::timeout(Duration::from_secs(30), futures::future::select_all(serving)).await;
+    assert!(taken.map(drop).is_ok(), "another one leads and serves");
+    stop(nodes).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_stops_voting_trusts_no_lease() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let addresses = [free_address(), free_address(), free_address()];
+    let nodes = group(dir.path(), &addresses).await;
+    let first = Arc::clone(leader(&nodes).await);
+    // No other change of members is under way, which this one would wait for.
+    wait(&first, "the format is raised", || {
+        first.home.group.catalog.format_level() == crate::entry::FORMAT_LEVEL
+    })
+    .await;
+    let has_lease = async {
+        while !first.home.group.is_current() {
+            first.home.group.catch_up(true).await.expect("it leads");
+        }
+    };
+    let began = tokio::time::timeout(Duration::from_secs(30), has_lease).await;
+    assert!(began.is_ok(), "members answer, and that is a lease");
+    let leaving = tokio::spawn({
+        let first = Arc::clone(&first);
+        async move { first.home.group.remove_member(first.id()).await }
+    });
+    // From before its change on, and as long as it still serves.
+    let trusts_none = async {
+        while first.home.group.is_current() {
+            tokio::time::sleep(Duration::from_micros(100)).await;
+        }
+        let mut looks = 0;
+        while first.home.group.serves() {
+            let trusts = first.home.group.is_current();
+            assert!(
+                !trusts || !first.home.group.serves(),
+                "it asks a quorum for each strong read"
+            );
+            looks += 1;
+            tokio::time::sleep(Duration::from_micros(100)).await;
+        }
+        looks
+    };
+    let looks = tokio::time::timeout(Duration::from_secs(30), trusts_none).await;
+    assert!(looks.expect("it leaves") > 0, "it still served");
+    leaving.abort();
+    stop(nodes).await;
+}
