@@ -24,13 +24,14 @@ struct Running {
 
 /// Addresses that pods get: each its own, of this machine, so that the operator's program finds them at their usual port.
 #[derive(Default)]
-pub struct Network {
-    given: AtomicU32,
-}
+pub struct Network;
+
+/// Addresses that were given so far, to pods of all tests of this process: they run at once.
+static GIVEN: AtomicU32 = AtomicU32::new(0);
 
 impl Network {
     fn next(&self) -> IpAddr {
-        let [_, _, high, low] = self.given.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        let [_, _, high, low] = GIVEN.fetch_add(1, Ordering::Relaxed).to_be_bytes();
         // Another run at the same time has others.
         let own = u8::try_from(64 + std::process::id() % 128).expect("less than 192");
         IpAddr::from([127, own, high, low.wrapping_add(1)])

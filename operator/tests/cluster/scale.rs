@@ -74,7 +74,7 @@ async fn fifty_groups_and_5000_databases_by_hand() {
 
 async fn run(scale: &Scale) -> Figures {
     let ground = Ground::with(Controllers::On).await;
-    let network = Arc::new(Network::default());
+    let network = Arc::new(Network);
     let mut namespaces = Vec::new();
     for _ in 0..scale.groups {
         let namespace = ground
